@@ -1,0 +1,143 @@
+"""Example inputs: which sizes to trace at, and tensors of those sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import torch
+from torch.utils import _pytree as pytree
+
+from fxcost.capture.specs import TensorSpec
+from fxcost.errors import SpecError
+from fxcost.ir.evaluate import evaluate
+from fxcost.ir.symbols import SymbolInfo
+from fxcost.ir.types import DType
+
+TORCH_DTYPES: Mapping[DType, torch.dtype] = {
+    DType.F64: torch.float64,
+    DType.F32: torch.float32,
+    DType.F16: torch.float16,
+    DType.BF16: torch.bfloat16,
+    DType.F8E4M3: torch.float8_e4m3fn,
+    DType.F8E5M2: torch.float8_e5m2,
+    DType.I64: torch.int64,
+    DType.I32: torch.int32,
+    DType.I16: torch.int16,
+    DType.I8: torch.int8,
+    DType.U8: torch.uint8,
+    DType.U16: torch.uint16,
+    DType.U32: torch.uint32,
+    DType.U64: torch.uint64,
+    DType.BOOL: torch.bool,
+    DType.C32: torch.complex32,
+    DType.C64: torch.complex64,
+    DType.C128: torch.complex128,
+}
+
+# Off the grid first: at the nominal size paddings vanish, feature maps equal windows, and tracing takes branches that
+# hold there alone. Then sizes that models with fixed tables are built for.
+_SPATIAL = [(352, 416, 288), (320, 352, 288), (448, 672, 224), (224, 224, 224), (384, 384, 384), (256, 256, 256)] + [
+    (size, size, size) for size in (299, 518, 336, 192, 128, 96, 64, 32, 28)
+]
+_SEQUENCE = [37, 21, 12, 64, 128, 1003, 16000, 6]
+_TIME = [16, 8, 32, 4]
+_BATCH = [5, 2, 1]
+
+
+def classify(specs: Any) -> dict[str, str]:
+    """What each symbol is: batch, spatial, time or sequence, judged by where it stands."""
+    found: dict[str, str] = {}
+    for leaf in pytree.tree_leaves(specs):
+        if not isinstance(leaf, TensorSpec):
+            continue
+        for position, size in enumerate(leaf.shape):
+            for name in size.symbols:
+                found.setdefault(name, _role(position, len(leaf.shape), leaf.dtype))
+    return found
+
+
+def _role(position: int, rank: int, dtype: DType) -> str:
+    if position == 0:
+        return "batch"
+    if rank >= 4 and position >= rank - 2 and dtype.is_floating:
+        return "spatial"
+    return "time" if rank == 5 else "sequence"
+
+
+def example_points(specs: Any, symbols: Mapping[str, SymbolInfo]) -> Iterator[dict[str, int]]:
+    """Sizes to try, best first; a hint given by the user is kept in all of them."""
+    roles = classify(specs)
+    spatial = [n for n in symbols if roles.get(n) == "spatial"]
+    others = [n for n in symbols if roles.get(n) == "sequence"]
+    seen: set[tuple[tuple[str, int], ...]] = set()
+    for batch, sequence, space, time in product(_BATCH, _SEQUENCE, _SPATIAL, _TIME):
+        point: dict[str, int] = {}
+        for name, info in symbols.items():
+            role = roles.get(name, "sequence")
+            wanted = {
+                "batch": batch,
+                "spatial": space[spatial.index(name) % 3] if name in spatial else 0,
+                "time": time,
+                "sequence": sequence + 6 * others.index(name) if name in others else 0,
+            }[role]
+            point[name] = info.hint if info.hint is not None else _fit(wanted, info)
+        key = tuple(sorted(point.items()))
+        if key not in seen:
+            seen.add(key)
+            yield point
+
+
+def _fit(size: int, info: SymbolInfo) -> int:
+    """The allowed value nearest to `size`."""
+    low, high = info.min, info.max if info.max is not None else max(size, info.min)
+    return min(max(size, low), high)
+
+
+def check_hints(symbols: Mapping[str, SymbolInfo]) -> None:
+    """Refuse a hint outside its own range."""
+    for info in symbols.values():
+        if info.hint is not None and _fit(info.hint, info) != info.hint:
+            raise SpecError(f"the size to trace with, {info.name}@{info.hint}, is outside its range {info}")
+
+
+def tensors(specs: Any, point: Mapping[str, int], device: str) -> Any:
+    """Replace every TensorSpec by a tensor of its size at `point`; tensors given by the user move to `device`.
+
+    Values matter only on a real device: zeros for integers (valid indices anywhere), ones for masks.
+    """
+
+    def make(leaf: Any) -> Any:
+        if isinstance(leaf, torch.Tensor):
+            return leaf.detach().to(device) if device == "meta" else leaf
+        if not isinstance(leaf, TensorSpec):
+            return leaf
+        shape = [evaluate(size, point) for size in leaf.shape]
+        dtype = TORCH_DTYPES[leaf.dtype]
+        if device == "meta":
+            return torch.empty(shape, dtype=dtype, device="meta")
+        if dtype is torch.bool:
+            return torch.ones(shape, dtype=dtype)
+        if dtype.is_floating_point and dtype.itemsize > 1:
+            return torch.rand(shape, dtype=torch.float32).to(dtype)
+        return torch.zeros(shape, dtype=dtype)
+
+    return pytree.tree_map(make, specs)
+
+
+def dynamic_dims(specs: Any, free: frozenset[str], make: Callable[[int, Any], Any]) -> Any:
+    """`dynamic_shapes` for torch.export: `make(position, size)` for every size that mentions a free symbol."""
+
+    def mark(leaf: Any) -> Any:
+        if not isinstance(leaf, TensorSpec):
+            return None
+        return {i: make(i, size) for i, size in enumerate(leaf.shape) if size.symbols & free} or None
+
+    return pytree.tree_map(mark, specs)
+
+
+def with_hints(symbols: Mapping[str, SymbolInfo], point: Mapping[str, int]) -> tuple[SymbolInfo, ...]:
+    """The symbols with the sizes they were traced at."""
+    return tuple(replace(info, hint=point.get(info.name, info.hint)) for info in symbols.values())

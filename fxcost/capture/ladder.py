@@ -1,0 +1,313 @@
+"""Capture with symbolic sizes: the ladder of attempts, best first.
+
+1. Probe the eager model on meta tensors: which sizes does it accept, which symbols may vary?
+2. torch.export with automatic dynamic dimensions, guard-free tracing and an example size off the grid.
+3. The same at other example sizes; then sizes as multiples of 32; then without the spatial symbols; then static.
+4. Recording of one run (see `record`), for models that torch.export cannot take at all.
+
+A dimension that stays a number on every rung is *pinned*, and the reason is kept: the eager model's own error where it
+refuses other sizes, else what the trace said.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils import _pytree as pytree
+
+from fxcost.capture.inputs import classify, dynamic_dims, example_points, tensors, with_hints
+from fxcost.capture.specs import TensorSpec
+from fxcost.capture.twin import Positional
+from fxcost.ir.expr import Expr, const, floordiv, mod, substitute
+from fxcost.ir.predicate import Compare, Predicate, replace_symbols
+from fxcost.ir.symbols import SymbolInfo
+
+RUNG_SECONDS = 90.0
+PROBES = 40
+
+
+@dataclass(frozen=True)
+class Captured:
+    """An exported program with the meaning of its sizes.
+
+    `bindings` gives the expression for each of torch's own symbols; `fixed` the pinned dimensions with their reasons;
+    `domain` what the placeholders alone already demand (two dimensions equal, a multiple).
+    """
+
+    program: Any
+    symbols: tuple[SymbolInfo, ...]
+    bindings: Mapping[str, Expr]
+    fixed: Mapping[str, str]
+    domain: tuple[Predicate, ...]
+    rung: str
+    prefix: str = ""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to capture: the module (on `device`), input specs in call order, the symbols."""
+
+    module: nn.Module
+    specs: tuple[Any, ...]
+    symbols: Mapping[str, SymbolInfo]
+    device: str
+    prefix: str = ""
+
+
+@dataclass(frozen=True)
+class Probed:
+    """A point that the eager model accepts (None: it refuses all on this device) and pinned symbols with reasons."""
+
+    point: dict[str, int] | None
+    pinned: Mapping[str, str]
+    seconds: float
+    error: str = ""
+
+
+class OutOfBudget(BaseException):
+    """A rung took longer than its budget. Not an Exception, so that nothing inside torch swallows it."""
+
+
+def run_eager(request: Request, point: Mapping[str, int]) -> None:
+    """Run the model once at `point`; whatever it raises comes out."""
+    with quiet_inference():
+        request.module(*tensors(request.specs, point, request.device))
+
+
+@contextmanager
+def quiet_inference() -> Iterator[None]:
+    """Inference as it is analysed: no gradients, no fused fast path that hides operators, no warnings."""
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    with ExitStack() as stack:
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        torch.backends.mha.set_fastpath_enabled(False)
+        stack.callback(torch.backends.mha.set_fastpath_enabled, fast_path)
+        yield
+
+
+def probe(request: Request) -> Probed:
+    """Find a size the model accepts and the symbols that may vary, by running it on meta tensors."""
+    start = time.process_time()
+    error = ""
+    base: dict[str, int] | None = None
+    for tried, point in enumerate(example_points(request.specs, request.symbols)):
+        failure = _failure(request, point)
+        if failure is None:
+            base = point
+            break
+        error = error or failure
+        if tried >= PROBES:
+            break
+    if base is None:
+        return Probed(None, {}, time.process_time() - start, error)
+    # One run with every size changed settles most models; only where it fails are symbols tried one by one.
+    pinned: dict[str, str] = {}
+    if request.symbols and _failure(request, _moved(request, base, set(request.symbols), 0)) is not None:
+        for name in request.symbols:
+            failures = [_failure(request, _moved(request, base, {name}, step)) for step in range(4)]
+            if None not in failures:
+                pinned[name] = f"the model itself refuses other sizes than {name}={base[name]}: {failures[0]}"
+        if len(pinned) == len(request.symbols) > 1:
+            pinned = _pinned_together(request, base, pinned)
+    return Probed(base, pinned, time.process_time() - start)
+
+
+def _pinned_together(request: Request, base: dict[str, int], pinned: dict[str, str]) -> dict[str, str]:
+    """Where each symbol alone is refused, all spatial ones may still move together (square inputs)."""
+    roles = classify(request.specs)
+    spatial = {n for n in request.symbols if roles.get(n) == "spatial"}
+    if len(spatial) > 1 and _failure(request, _moved(request, base, spatial, 0, same=True)) is None:
+        return {n: why for n, why in pinned.items() if n not in spatial}
+    return pinned
+
+
+def _moved(
+    request: Request, base: Mapping[str, int], names: set[str], step: int, *, same: bool = False
+) -> dict[str, int]:
+    """Other sizes for `names`: first a multiple of 32 further, then twice, then odd, then smaller."""
+    point = dict(base)
+    roles = classify(request.specs)
+    for name in names:
+        info, size = request.symbols[name], base[name]
+        if roles.get(name) == "spatial":
+            wanted = [size + 64, size * 2, size + 33, max(size - 32, 1)][step]
+            wanted = max(base[n] for n in names) + 64 if same else wanted
+        else:
+            wanted = [size + 2, size * 2, max(size - 1, 1), size + 7][step]
+        low, high = info.min, info.max if info.max is not None else wanted
+        point[name] = min(max(wanted, low), max(high, low))
+        if point[name] == size and size > low:
+            point[name] = size - 1
+    return point
+
+
+def _failure(request: Request, point: Mapping[str, int]) -> str | None:
+    try:
+        run_eager(request, point)
+    except Exception as error:  # the model is the user's: any error means that it refuses this size
+        return first_line(error)
+    return None
+
+
+def first_line(error: BaseException) -> str:
+    """One short line of an error's message, with its type."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:240]
+
+
+def climb(request: Request, probed: Probed) -> tuple[Captured | None, str]:
+    """Walk the ladder; the best capture, or None and why the last rung failed."""
+    best: Captured | None = None
+    failure = probed.error
+    for label, fixed, point, multiple in _rungs(request, probed):
+        free = frozenset(request.symbols) - fixed.keys()
+        start = time.process_time()
+        try:
+            with budget(RUNG_SECONDS):
+                program = _export(request, free, point, multiple)
+            captured = _bound(request, program, point, fixed, label)
+        except (Exception, OutOfBudget) as error:  # torch.export fails in many types; each sends us one rung down
+            failure = "out of its time budget" if isinstance(error, OutOfBudget) else first_line(error)
+            continue
+        captured = replace(captured, seconds={"export": time.process_time() - start, "probe": probed.seconds})
+        if best is None or len(captured.fixed) < len(best.fixed):
+            best = captured
+        if len(best.fixed) <= len(probed.pinned):
+            return best, ""
+    return best, failure
+
+
+def _rungs(
+    request: Request, probed: Probed
+) -> Iterator[tuple[str, dict[str, str], dict[str, int], int]]:
+    points = [probed.point] if probed.point is not None else []
+    for point in example_points(request.specs, request.symbols):
+        if point not in points and len(points) < 3:
+            points.append(point)
+    points = points or [{}]
+    base, pinned = points[0], dict(probed.pinned)
+    if set(request.symbols) - pinned.keys():
+        yield "symbolic", pinned, base, 1
+        for point in points[1:]:
+            if probed.point is None or _failure(request, point) is None:
+                yield "symbolic at another example size", pinned, point, 1
+        roles = classify(request.specs)
+        spatial = [n for n in request.symbols if roles.get(n) == "spatial" and n not in pinned]
+        if spatial:
+            if all(base[n] % 32 == 0 for n in spatial):
+                yield "symbolic in multiples of 32", pinned, base, 32
+            why = "no symbolic capture succeeded with this dimension free"
+            yield "symbolic without the spatial sizes", pinned | dict.fromkeys(spatial, why), base, 1
+        batch = [n for n in request.symbols if roles.get(n) == "batch" and n not in pinned]
+        for kept in batch[:1]:
+            others = {n: pinned.get(n, "no symbolic capture succeeded with this dimension free") for n in request.symbols}
+            del others[kept]
+            if others.keys() != pinned.keys():
+                yield "symbolic in the batch only", others, base, 1
+    everything = {n: pinned.get(n, "no symbolic capture succeeded") for n in request.symbols}
+    yield "static", everything, base, 1
+
+
+def _export(request: Request, free: frozenset[str], point: Mapping[str, int], multiple: int) -> Any:
+    from torch.fx.experimental import _config
+
+    args = tensors(request.specs, point, request.device)
+    roles = classify(request.specs)
+    named: dict[str, Any] = {}
+
+    def dim(_: int, size: Expr) -> Any:
+        name = str(size)
+        if multiple > 1 and roles.get(name) == "spatial":
+            named.setdefault(name, torch.export.Dim(f"{name}_part", min=1, max=1 << 20))
+            return multiple * named[name]
+        return torch.export.Dim.AUTO
+
+    shapes = dynamic_dims(request.specs, free, dim) if free else None
+    if shapes is not None and isinstance(request.module, Positional):
+        shapes = (shapes,)  # one `*inputs` parameter takes them all
+    # Guard-free tracing keeps sizes of one symbolic and skips "is this feature map 1 x 1" guards.
+    with quiet_inference(), _config.patch(backed_size_oblivious=True, aggressive_guard_free_semantics=2):
+        return torch.export.export(request.module, args, dynamic_shapes=shapes, strict=False)
+
+
+def _bound(
+    request: Request, program: Any, point: Mapping[str, int], fixed: Mapping[str, str], label: str
+) -> Captured:
+    """Read from the placeholders what each of torch's symbols means, and which dimensions became numbers."""
+    bindings: dict[str, Expr] = {}
+    domain: list[Predicate] = []
+    pinned = dict(fixed)
+    leaves = [leaf for leaf in pytree.tree_leaves(request.specs)]
+    for leaf, found in zip(leaves, user_inputs(program), strict=True):
+        if not isinstance(leaf, TensorSpec) or not isinstance(found, torch.Tensor):
+            continue
+        for wanted, size in zip(leaf.shape, found.shape, strict=True):
+            _bind(wanted, size, bindings, domain, pinned)
+    at = {name: point[name] for name in pinned}
+    bindings = {name: substitute(value, at) for name, value in bindings.items()}
+    symbols = tuple(s for s in with_hints(request.symbols, point) if s.name not in pinned)
+    reasons = {name: f"{name}={point[name]}: {why}" for name, why in pinned.items()}
+    demands = tuple(dict.fromkeys(replace_symbols(guard, at) for guard in domain))
+    return Captured(program, symbols, bindings, reasons, demands, label, request.prefix)
+
+
+def _bind(
+    wanted: Expr, size: Any, bindings: dict[str, Expr], domain: list[Predicate], pinned: dict[str, str]
+) -> None:
+    expression = size.node.expr if isinstance(size, torch.SymInt) else None
+    if expression is None or expression.is_number:
+        for name in wanted.symbols:
+            pinned.setdefault(name, "the trace holds for this size only")
+        return
+    factor, inner = expression.as_coeff_Mul()
+    if not inner.is_Symbol:
+        return  # a sum of symbols that other dimensions define
+    value = wanted if factor == 1 else floordiv(wanted, int(factor))
+    if factor != 1:
+        domain.append(Compare("==", mod(wanted, int(factor)), const(0)))
+    known = bindings.setdefault(inner.name, value)
+    if known is not value:
+        domain.append(Compare("==", known, value))
+
+
+def user_inputs(program: Any) -> list[Any]:
+    """Example values of the caller's inputs, in call order."""
+    nodes = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
+    return [
+        nodes[spec.arg.name].meta.get("val")
+        for spec in program.graph_signature.input_specs
+        if spec.kind.name == "USER_INPUT"
+    ]
+
+
+@contextmanager
+def budget(seconds: float) -> Iterator[None]:
+    """Interrupt the body after `seconds` of wall time; without effect outside the main thread."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def expire(*_: object) -> None:
+        raise OutOfBudget
+
+    previous = signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+
+

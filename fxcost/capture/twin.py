@@ -1,0 +1,68 @@
+"""A copy of the user's model that holds no weights, so that capture can neither change nor allocate anything."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def meta_twin(model: nn.Module) -> nn.Module | None:
+    """A deep copy in eval mode whose tensors are on the meta device; ties stay ties. None where copying fails."""
+    memo: dict[int, Any] = {}
+    for module in model.modules():
+        slots = (*module._parameters.values(), *module._buffers.values(), *vars(module).values())
+        for tensor in slots:
+            if isinstance(tensor, torch.Tensor) and id(tensor) not in memo:
+                memo[id(tensor)] = _on_meta(tensor)
+    kept = list(memo.values())
+    try:
+        twin: nn.Module = copy.deepcopy(model, memo)
+    except Exception:  # a model may hold anything: locks, open files, generators
+        return None
+    del kept
+    return _prepared(twin)
+
+
+def _on_meta(tensor: torch.Tensor) -> torch.Tensor:
+    bare = tensor.detach().to("meta")
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(bare, requires_grad=tensor.requires_grad)
+    return bare
+
+
+def _prepared(twin: nn.Module) -> nn.Module:
+    config = getattr(twin, "config", None)
+    if getattr(config, "use_cache", None) is True:
+        config.use_cache = False  # the caches of transformers are objects that a graph cannot return
+    return twin.eval()
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[nn.Module]:
+    """The user's own model in eval mode, every module's training flag put back afterwards."""
+    flags = [(module, module.training) for module in model.modules()]
+    try:
+        yield model.eval()
+    finally:
+        for module, training in flags:
+            module.training = training
+
+
+class Positional(nn.Module):
+    """The model called with positional inputs only: torch.export prints `**kwargs` signatures wrongly."""
+
+    def __init__(self, model: nn.Module, names: tuple[str, ...]) -> None:
+        """Wrap `model`; the last `len(names)` inputs go in by these keywords."""
+        super().__init__()
+        self.wrapped = model
+        self.names = names
+
+    def forward(self, *inputs: Any) -> Any:
+        """Call the model."""
+        first = len(inputs) - len(self.names)
+        return self.wrapped(*inputs[:first], **dict(zip(self.names, inputs[first:], strict=True)))

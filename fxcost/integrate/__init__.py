@@ -1,0 +1,1 @@
+"""Where fxcost meets a running torch: measuring, applying orders, calibrating, exporting."""

@@ -1,0 +1,465 @@
+"""Lowering: an ExportedProgram becomes an `ir.Graph`. The only reader of fx nodes.
+
+Symbolic integers are folded into the arguments and shapes that use them (torch keeps an exact expression for each), so
+size arithmetic leaves no nodes behind. Sizes that only the data decides become symbols of their own (`data_0`).
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from fxcost.capture.inputs import TORCH_DTYPES
+from fxcost.capture.ladder import Captured
+from fxcost.errors import CaptureError
+from fxcost.ir.expr import Expr, as_expr, symbol
+from fxcost.ir.graph import NO_EFFECTS, Attribute, Effects, Graph, Node, Standing, State, Value
+from fxcost.ir.predicate import AllOf, Compare, Predicate, decide
+from fxcost.ir.symbols import SymbolInfo, ranges_of
+from fxcost.ir.sympy_bridge import Untranslatable, from_sympy, predicate_from_sympy
+from fxcost.ir.types import DType, ScalarType, TensorType, ValueType
+
+_DTYPES = {torch_type: dtype for dtype, torch_type in TORCH_DTYPES.items()}
+_FRAME = re.compile(r'File "([^"]+)", line (\d+)')
+_LAYOUTS = {
+    torch.contiguous_format: "contiguous",
+    torch.channels_last: "channels_last",
+    torch.channels_last_3d: "channels_last",
+    torch.preserve_format: "preserve",
+}
+_IGNORED = {"aten._assert_tensor_metadata", "aten._assert_async", "aten._assert_scalar", "aten.sym_constrain_range"}
+
+
+def lower(captured: Captured, name: str) -> Graph:
+    """Translate a captured program; raises CaptureError where a size has no exact integer form."""
+    try:
+        return _Lowering(captured, name).run()
+    except Untranslatable as error:
+        raise CaptureError(f"{name}: {error}") from error
+
+
+@dataclass
+class _Lowering:
+    captured: Captured
+    name: str
+    names: dict[str, Expr] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)  # fx node name -> value id, tuple of ids, or an attribute
+    types: dict[str, ValueType] = field(default_factory=dict)
+    nodes: list[Node] = field(default_factory=list)
+    data: dict[str, SymbolInfo] = field(default_factory=dict)
+    sizes: dict[Any, Expr] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def run(self) -> Graph:
+        program = self.captured.program
+        self.names = dict(self.captured.bindings)
+        states, inputs = self._placeholders(program)
+        self._body(program.graph_module, "")
+        outputs, updates = self._outputs(program)
+        symbols = (*self.captured.symbols, *self.data.values())
+        return Graph(
+            name=self.name,
+            symbols=symbols,
+            states=states,
+            inputs=inputs,
+            nodes=tuple(self.nodes),
+            outputs=outputs,
+            updates=updates,
+            domain=self._domain(program, symbols),
+            fixed=self.captured.fixed,
+            standing=Standing.EXACT,
+            notes=tuple(dict.fromkeys((f"captured: {self.captured.rung}", *self.notes))),
+        )
+
+    # -- inputs and outputs ----------------------------------------------------------------------------------------
+    def _placeholders(self, program: Any) -> tuple[tuple[State, ...], tuple[Value, ...]]:
+        nodes = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
+        first: dict[Any, str] = {}
+        paths: dict[str, list[str]] = {}
+        found: dict[str, tuple[str, bool]] = {}
+        inputs: list[Value] = []
+        for spec in program.graph_signature.input_specs:
+            node = nodes.get(getattr(spec.arg, "name", ""))
+            if node is None:
+                continue
+            example = node.meta.get("val")
+            kind = spec.kind.name
+            if kind == "USER_INPUT":
+                if isinstance(example, torch.Tensor):
+                    inputs.append(self._define(node.name, node.name, example))
+                else:
+                    self.values[node.name] = self._attribute(example)
+                continue
+            if not isinstance(example, torch.Tensor):
+                self.values[node.name] = None
+                continue
+            path = self._path(spec.target)
+            identity = _identity(_state_tensor(program, spec.target))
+            if identity is not None and identity in first:  # tied: one state under several names
+                self.values[node.name] = first[identity]
+                paths[first[identity]].append(path)
+                continue
+            value = self._define(node.name, node.name, example)
+            if identity is not None:
+                first[identity] = value.id
+            paths[value.id] = [path]
+            real = program.state_dict.get(spec.target)
+            trainable = kind == "PARAMETER" and (real is None or bool(real.requires_grad))
+            found[value.id] = ({"PARAMETER": "parameter", "BUFFER": "buffer"}.get(kind, "constant"), trainable)
+        states = tuple(
+            State(Value(key, self.types[key]), kind, tuple(paths[key]), trainable)
+            for key, (kind, trainable) in found.items()
+        )
+        return states, tuple(inputs)
+
+    def _path(self, target: str) -> str:
+        return str(target).removeprefix(self.captured.prefix)
+
+    def _outputs(self, program: Any) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+        outputs: list[str] = []
+        updates: list[tuple[str, str]] = []
+        inputs_by_target = {
+            spec.target: spec.arg.name for spec in program.graph_signature.input_specs if spec.target is not None
+        }
+        for spec in program.graph_signature.output_specs:
+            value = self.values.get(getattr(spec.arg, "name", ""))
+            if not isinstance(value, str) or value not in self.types:
+                continue  # a number, a constant or None
+            if spec.kind.name in {"USER_OUTPUT", "LOSS_OUTPUT"}:
+                outputs.append(value)
+            elif spec.kind.name in {"BUFFER_MUTATION", "PARAMETER_MUTATION", "USER_INPUT_MUTATION"}:
+                target = inputs_by_target.get(spec.target, spec.target)
+                owner = self.values.get(target)
+                if isinstance(owner, str):
+                    updates.append((owner, value))
+        return tuple(outputs), tuple(updates)
+
+    # -- nodes -----------------------------------------------------------------------------------------------------
+    def _body(self, module: Any, place: str) -> None:
+        for node in module.graph.nodes:
+            if node.op == "call_function":
+                self._call(module, node, place)
+            elif node.op == "get_attr":
+                self.values[node.name] = getattr(module, str(node.target), None)
+            elif node.op == "output" and place:
+                self.values[f"{place}!output"] = _map(node.args[0], self._read)
+
+    def _call(self, module: Any, node: Any, place: str) -> None:
+        if node.target is operator.getitem:
+            source = self._read(node.args[0])
+            self.values[node.name] = source[node.args[1]] if isinstance(source, tuple | list) else None
+            return
+        example = node.meta.get("val")
+        op = _op_name(node.target)
+        if op in _IGNORED:
+            return
+        if op.startswith("hop.wrap") or op in {"hop.invoke_subgraph", "hop.hints_wrapper"}:
+            if self._inlined(node, place):
+                return
+        if _is_number(example) and not _reads_data(node):
+            self.values[node.name] = self._attribute(example)
+            return
+        self._emit(node, op, example, place)
+
+    def _inlined(self, node: Any, place: str) -> bool:
+        """A wrapper (no_grad, autocast) costs what its body costs: its body takes its place."""
+        body = next((v for a in node.args if isinstance(v := self._raw(a), torch.fx.GraphModule)), None)
+        if body is None:
+            return False
+        where = next(i for i, a in enumerate(node.args) if self._raw(a) is body)
+        given = list(node.args[where + 1 :])
+        inner = [n for n in body.graph.nodes if n.op == "placeholder"]
+        scope = f"{place}{node.name}/"
+        renamed = {n.name: f"{scope}{n.name}" for n in body.graph.nodes}
+        saved = {k: self.values[k] for k in renamed if k in self.values}
+        for placeholder, argument in zip(inner, given, strict=False):
+            self.values[placeholder.name] = self._read(argument)
+        self._body(body, scope)
+        result = self.values.pop(f"{scope}!output", None)
+        self.values |= saved
+        self.values[node.name] = tuple(result) if isinstance(result, list) else result
+        return True
+
+    def _emit(self, node: Any, op: str, example: Any, place: str) -> None:
+        name = _unique(f"{place}{node.name}".replace("/", "."), self.types)
+        operands: list[str] = []
+        slots: list[str] = []
+        attrs: dict[str, Attribute] = {}
+        for slot, argument in _arguments(node):
+            self._argument(slot, argument, operands, slots, attrs)
+        schema = getattr(node.target, "_schema", None)
+        effects = _effects(schema, slots) if schema is not None else NO_EFFECTS
+        results = self._results(name, node.name, example)
+        module, call = self._place(node)
+        self.nodes.append(
+            Node(name, op, tuple(operands), tuple(slots), attrs, results, module, call, _source(node), effects=effects)
+        )
+
+    def _argument(
+        self, slot: str, argument: Any, operands: list[str], slots: list[str], attrs: dict[str, Attribute]
+    ) -> None:
+        value = self._read(argument)
+        if isinstance(argument, torch.fx.Node) and isinstance(value, str) and value in self.types:
+            operands.append(value)
+            slots.append(slot)
+        elif isinstance(argument, list | tuple) and any(isinstance(a, torch.fx.Node) for a in argument):
+            plain: list[Attribute] = []
+            tensors = 0
+            for position, (item, read) in enumerate(zip(argument, value, strict=True)):
+                if isinstance(item, torch.fx.Node) and isinstance(read, str) and read in self.types:
+                    operands.append(read)
+                    slots.append(f"{slot}.{position}")
+                    tensors += 1
+                else:
+                    plain.append(self._attribute(read))
+            if not tensors:
+                attrs[slot] = tuple(plain)
+        elif argument is not None:
+            attrs[slot] = self._attribute(value)
+
+    def _results(self, name: str, fx_name: str, example: Any) -> tuple[Value, ...]:
+        if not isinstance(example, tuple | list):
+            if example is None:
+                self.values[fx_name] = None
+                return ()
+            return (self._define(fx_name, name, example),)
+        found: list[Value] = []
+        ids: list[Any] = []
+        for position, item in enumerate(example):
+            if item is None:
+                ids.append(None)
+                continue
+            value = self._define(None, f"{name}.{position}", item)
+            found.append(value)
+            ids.append(value.id)
+        self.values[fx_name] = tuple(ids)
+        return tuple(found)
+
+    def _define(self, fx_name: str | None, wanted: str, example: Any) -> Value:
+        value = Value(wanted, self._type(example))
+        self.types[value.id] = value.type
+        if fx_name is not None:
+            self.values[fx_name] = value.id
+        return value
+
+    def _type(self, example: Any) -> ValueType:
+        if isinstance(example, torch.Tensor):
+            dtype = _DTYPES.get(example.dtype)
+            if dtype is None:
+                raise CaptureError(f"{self.name}: element type {example.dtype} is not supported")
+            return TensorType(tuple(self._size(size) for size in example.shape), dtype)
+        if isinstance(example, bool | torch.SymBool):
+            return ScalarType("bool")
+        if isinstance(example, int | torch.SymInt):
+            if isinstance(example, torch.SymInt):
+                self._size(example)  # a size only the data decides becomes a symbol
+            return ScalarType("int")
+        return ScalarType("float")
+
+    # -- reading arguments -----------------------------------------------------------------------------------------
+    def _raw(self, argument: Any) -> Any:
+        return self.values.get(argument.name) if isinstance(argument, torch.fx.Node) else argument
+
+    def _read(self, argument: Any) -> Any:
+        return _map(argument, self._raw)
+
+    def _attribute(self, value: Any) -> Attribute:
+        if value is None or isinstance(value, bool | int | float | str | Expr):
+            return value
+        if isinstance(value, torch.SymInt):
+            return _plain(self._size(value))
+        if isinstance(value, torch.SymFloat | torch.SymBool):
+            try:
+                return _plain(from_sympy(value.node.expr, self.names))
+            except (Untranslatable, AttributeError):
+                return f"symbolic {value}"
+        if isinstance(value, torch.dtype):
+            return _DTYPES[value].short if value in _DTYPES else str(value)
+        if isinstance(value, torch.memory_format):
+            return _LAYOUTS.get(value, str(value))
+        if isinstance(value, complex):
+            return str(value)
+        if isinstance(value, list | tuple):
+            return tuple(self._attribute(item) for item in value)
+        if isinstance(value, torch.device | torch.layout):
+            return str(value)
+        return type(value).__name__
+
+    def _size(self, size: Any) -> Expr:
+        if isinstance(size, int):
+            return as_expr(size)
+        expression = size.node.expr
+        known = self.sizes.get(expression)
+        if known is None:
+            for free in sorted(expression.free_symbols, key=str):
+                if free.name not in self.names:
+                    self.names[free.name] = self._data_symbol(free.name)
+            known = self.sizes[expression] = from_sympy(expression, self.names)
+        return known
+
+    def _data_symbol(self, torch_name: str) -> Expr:
+        if not torch_name.startswith(("u", "f")):
+            raise Untranslatable(f"a size mentions {torch_name}, which is no dimension of an input")
+        name = f"data_{len(self.data)}"
+        self.data[torch_name] = SymbolInfo(name, min=0, kind="data")
+        return symbol(name)
+
+    # -- places and guards -----------------------------------------------------------------------------------------
+    def _place(self, node: Any) -> tuple[str, int]:
+        stack = node.meta.get("nn_module_stack")
+        if not stack:
+            return "", 0
+        key, (path, *_) = next(reversed(stack.items()))
+        call = str(key).rpartition("@")[2]
+        wrapped = self.captured.prefix.rstrip(".")
+        path = "" if path == wrapped and wrapped else self._path(path)
+        return path, int(call) if "@" in str(key) and call.isdecimal() else 0
+
+    def _domain(self, program: Any, symbols: tuple[SymbolInfo, ...]) -> tuple[Predicate, ...]:
+        found: list[Predicate] = list(self.captured.domain)
+        environment = _shape_env(program)
+        if environment is not None:
+            for guard in environment.guards:
+                try:
+                    found.append(predicate_from_sympy(guard.expr, self.names))
+                except Untranslatable:
+                    self.notes.append(f"a guard could not be read and is not checked: {guard.expr}")
+            for name, span in environment.var_to_range.items():
+                value = self.names.get(str(name))
+                if value is None or not str(name).startswith("s"):
+                    continue
+                lower_end, upper = span.lower, span.upper
+                if lower_end.is_Integer and int(lower_end) > 2:
+                    found.append(Compare(">=", value, as_expr(int(lower_end))))
+                if upper.is_Integer and int(upper) < 2**31:
+                    found.append(Compare("<=", value, as_expr(int(upper))))
+        ranges = ranges_of(symbols)
+        parts: dict[Predicate, None] = {}
+        for guard in found:
+            for part in guard.parts if isinstance(guard, AllOf) else (guard,):
+                if decide(part, ranges) is not True:
+                    parts[part] = None
+        return tuple(parts)
+
+
+def _map(value: Any, function: Any) -> Any:
+    """Apply `function` to every leaf of nested lists and tuples."""
+    if isinstance(value, list | tuple):
+        return [_map(item, function) for item in value]
+    if isinstance(value, slice):
+        return value
+    return function(value)
+
+
+def _plain(value: Expr) -> Attribute:
+    return value if value.constant is None else value.constant
+
+
+def _op_name(target: Any) -> str:
+    if isinstance(target, torch._ops.OpOverload):
+        namespace, _, name = target._schema.name.partition("::")
+        overload = target._overloadname
+        return f"{namespace}.{name}" + ("" if overload == "default" else f".{overload}")
+    if isinstance(target, torch._ops.HigherOrderOperator):
+        return f"hop.{target.name()}"
+    module = getattr(target, "__module__", "") or ""
+    return f"{module.rpartition('.')[2] or 'python'}.{getattr(target, '__name__', str(target))}"
+
+
+def _arguments(node: Any) -> list[tuple[str, Any]]:
+    """(argument name, value) in schema order, defaults filled in."""
+    schema = getattr(node.target, "_schema", None)
+    if schema is None:
+        return [(f"arg{i}", a) for i, a in enumerate(node.args)] + list(node.kwargs.items())
+    pairs = []
+    for position, argument in enumerate(schema.arguments):
+        if position < len(node.args):
+            pairs.append((argument.name, node.args[position]))
+        elif argument.name in node.kwargs:
+            pairs.append((argument.name, node.kwargs[argument.name]))
+        elif argument.has_default_value():
+            pairs.append((argument.name, argument.default_value))
+    return pairs
+
+
+def _effects(schema: Any, slots: list[str]) -> Effects:
+    """Views and writes by the schema's alias sets; a `(a!)` result is its written operand."""
+    by_set: dict[str, list[int]] = {}
+    writes: list[int] = []
+    for argument in schema.arguments:
+        info = argument.alias_info
+        if info is None:
+            continue
+        positions = [i for i, s in enumerate(slots) if s == argument.name or s.startswith(argument.name + ".")]
+        if info.is_write:
+            writes.extend(positions)
+        for label in info.before_set:
+            by_set.setdefault(str(label), []).extend(positions)
+    views = [
+        (position, by_set[str(label)][0])
+        for position, returned in enumerate(schema.returns)
+        if returned.alias_info is not None
+        for label in returned.alias_info.before_set
+        if by_set.get(str(label))
+    ]
+    return Effects(tuple(views), tuple(dict.fromkeys(writes))) if views or writes else NO_EFFECTS
+
+
+def _is_number(example: Any) -> bool:
+    return isinstance(example, bool | int | float | torch.SymInt | torch.SymFloat | torch.SymBool)
+
+
+def _reads_data(node: Any) -> bool:
+    """True for an op that turns tensor values into a number (`item`), as against size arithmetic."""
+    if not isinstance(node.target, torch._ops.OpOverload) or node.target.namespace != "aten":
+        return False
+    return not node.target._schema.name.startswith("aten::sym_")
+
+
+def _state_tensor(program: Any, target: str) -> Any:
+    found = program.state_dict.get(target)
+    return found if found is not None else program.constants.get(target)
+
+
+def _identity(tensor: Any) -> Any:
+    """What makes two state entries the same tensor: the object, or the same elements of one real storage."""
+    if not isinstance(tensor, torch.Tensor):
+        return None
+    if tensor.device.type == "meta":
+        return id(tensor)
+    return (tensor.untyped_storage()._cdata, tensor.storage_offset(), tuple(tensor.shape), tensor.stride())
+
+
+def _shape_env(program: Any) -> Any:
+    for node in program.graph.nodes:
+        example = node.meta.get("val")
+        mode = getattr(example, "fake_mode", None)
+        if mode is not None and mode.shape_env is not None:
+            return mode.shape_env
+    return None
+
+
+def _source(node: Any) -> str:
+    """The user's line: the innermost frame outside torch itself."""
+    frames = _FRAME.findall(node.meta.get("stack_trace") or "")
+    for path, line in reversed(frames):
+        if "/torch/" not in path.replace("\\", "/"):
+            return f"{_short(path)}:{line}"
+    return f"{_short(frames[-1][0])}:{frames[-1][1]}" if frames else ""
+
+
+def _short(path: str) -> str:
+    """A path from the package's folder on, so that reports do not depend on where things are installed."""
+    normal = path.replace("\\", "/")
+    return normal.rpartition("site-packages/")[2] if "site-packages/" in normal else normal.rpartition("/")[2]
+
+
+def _unique(name: str, taken: Mapping[str, Any]) -> str:
+    if name not in taken:
+        return name
+    return next(n for i in range(2, len(taken) + 3) if (n := f"{name}_{i}") not in taken)

@@ -1,0 +1,1 @@
+"""What users see: one file per output format."""

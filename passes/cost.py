@@ -1,0 +1,136 @@
+"""Costs of every node, unfused: MACs, other operations, and bytes read, written and fetched as weights.
+
+A node whose operator has no rule is *unknown*: its counts are zero here, its name is listed, and every total over it is
+a lower bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fxcost.errors import FxcostError, InternalError, ModelError
+from fxcost.ir.expr import ONE, ZERO, Expr, total
+from fxcost.ir.graph import Graph, Node
+from fxcost.ir.predicate import indicator
+from fxcost.ir.types import TensorType
+from fxcost.ir.widths import activation_bytes, weight_bytes
+from fxcost.ops.registry import Call, OpCost, Rule, find
+from fxcost.passes.storage import Storage
+from fxcost.pipeline import Facts, register_pass
+
+
+@dataclass(frozen=True)
+class NodeCost:
+    """Cost of one call; `rule` is None for an unknown operator. Bytes are at the widths of the options."""
+
+    macs: Expr
+    other_ops: Expr
+    read_bytes: Expr
+    write_bytes: Expr
+    weight_bytes: Expr
+    scratch_bytes: Expr
+    rule: Rule | None
+    detail: OpCost
+
+    @property
+    def kind(self) -> str:
+        """The rule's kind, or `unknown`."""
+        return self.rule.kind if self.rule else "unknown"
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Costs parallel to `graph.nodes`, and the unknown operators with how often they occur."""
+
+    rows: tuple[NodeCost, ...]
+    unknown: Mapping[str, int]
+
+
+@register_pass("cost", provides=Costs, requires=(Storage,), options=("weights", "activations"))
+def costs(graph: Graph, facts: Facts) -> Costs:
+    """Apply the rule of every node."""
+    storage, options = facts[Storage], facts.options
+    rows: list[NodeCost] = []
+    unknown: dict[str, int] = {}
+    for node in graph.nodes:
+        found = find(node.op)
+        if found is None:
+            unknown[node.op] = unknown.get(node.op, 0) + 1
+        detail = apply_rule(found, call_of(graph, node))
+        rows.append(_priced(graph, node, found, detail, storage, options.weights, options.activations))
+    return Costs(tuple(rows), unknown)
+
+
+def call_of(graph: Graph, node: Node) -> Call:
+    """The call as its rule sees it."""
+    types = tuple(graph.types[operand] for operand in node.operands)
+    roles = tuple(
+        graph.state_of[operand].kind if operand in graph.state_of else "activation" for operand in node.operands
+    )
+    return Call(node, types, roles)
+
+
+def apply_rule(found: Rule | None, call: Call) -> OpCost:
+    """Run a rule; whatever goes wrong inside is reported with the node's name, op, shapes and source line."""
+    if found is None:
+        return OpCost()
+    try:
+        return found.function(call)
+    except (FxcostError, TypeError, ValueError, LookupError, AttributeError) as error:
+        node = call.node
+        shapes = ", ".join(f"{slot}={kind}" for slot, kind in zip(node.slots, call.operands, strict=True))
+        where = f"{node.name} ({node.op}, {shapes})" + (f" at {node.source}" if node.source else "")
+        family = ModelError if isinstance(error, ModelError) else InternalError
+        raise family(f"{where}: the cost rule {found.function.__name__} failed: {error}") from error
+
+
+def _priced(
+    graph: Graph,
+    node: Node,
+    found: Rule | None,
+    detail: OpCost,
+    storage: Storage,
+    weights: tuple[tuple[str, str], ...],
+    activations: str | None,
+) -> NodeCost:
+    copied = _copied(node, found, storage)
+    reads, fetched = [], []
+    touched: set[str] = set()
+    for position, operand in enumerate(node.operands):
+        kind = graph.types[operand]
+        if not isinstance(kind, TensorType) or (operand in touched and position not in detail.reads):
+            continue
+        touched.add(operand)
+        elements = detail.reads.get(position, kind.numel)
+        state = graph.state_of.get(operand)
+        if state is None:
+            reads.append(activation_bytes(kind, elements, activations))
+        elif elements is kind.numel:
+            fetched.append(weight_bytes(kind, state.paths, weights))
+        else:  # only some rows are taken: the same share of the deployed bytes, rounded up
+            fetched.append(-((-weight_bytes(kind, state.paths, weights) * elements) // kind.numel))
+    writes = [
+        activation_bytes(value.type, detail.writes.get(position, value.type.numel), activations)
+        for position, value in enumerate(node.results)
+        if isinstance(value.type, TensorType)
+    ]
+    nothing = found is None or found.kind == "free"
+    return NodeCost(
+        macs=detail.macs,
+        other_ops=detail.other_ops * copied if found is not None and found.kind in {"view", "movement"} else detail.other_ops,
+        read_bytes=ZERO if nothing else total(reads) * copied,
+        write_bytes=ZERO if nothing else total(writes) * copied,
+        weight_bytes=ZERO if nothing else total(fetched) * copied,
+        scratch_bytes=total(s.nbytes for s in detail.scratch),
+        rule=found,
+        detail=detail,
+    )
+
+
+def _copied(node: Node, found: Rule | None, storage: Storage) -> Expr:
+    """1 when the call does work, 0 when its result is its operand, an indicator when the sizes decide."""
+    alias = storage.aliases.get(node.results[0].id) if node.results else None
+    if alias is None or found is None or alias.operand_written:
+        return ZERO if found is not None and found.kind == "view" and alias is not None else ONE
+    return ONE - indicator(alias.when)
