@@ -17,9 +17,10 @@ import torch
 from fxcost.capture.inputs import TORCH_DTYPES
 from fxcost.capture.ladder import Captured
 from fxcost.errors import CaptureError
-from fxcost.ir.expr import Expr, as_expr, symbol
+from fxcost.ir.expr import DATA_PREFIX, Expr, as_expr, symbol
 from fxcost.ir.graph import NO_EFFECTS, Attribute, Effects, Graph, Node, Standing, State, Value
-from fxcost.ir.predicate import AllOf, Compare, Predicate, decide
+from fxcost.ir.domain import simplify_domain
+from fxcost.ir.predicate import Compare, Predicate
 from fxcost.ir.symbols import SymbolInfo, ranges_of
 from fxcost.ir.sympy_bridge import Untranslatable, from_sympy, predicate_from_sympy
 from fxcost.ir.types import DType, ScalarType, TensorType, ValueType
@@ -305,7 +306,7 @@ class _Lowering:
     def _data_symbol(self, torch_name: str) -> Expr:
         if not torch_name.startswith(("u", "f")):
             raise Untranslatable(f"a size mentions {torch_name}, which is no dimension of an input")
-        name = f"data_{len(self.data)}"
+        name = f"{DATA_PREFIX}{len(self.data)}"
         self.data[torch_name] = SymbolInfo(name, min=0, kind="data")
         return symbol(name)
 
@@ -326,9 +327,12 @@ class _Lowering:
         if environment is not None:
             for guard in environment.guards:
                 try:
-                    found.append(predicate_from_sympy(guard.expr, self.names))
+                    read = predicate_from_sympy(guard.expr, self.names)
                 except Untranslatable:
                     self.notes.append(f"a guard could not be read and is not checked: {guard.expr}")
+                    continue
+                if not _about_storage(guard, read):
+                    found.append(read)
             for name, span in environment.var_to_range.items():
                 value = self.names.get(str(name))
                 if value is None or not str(name).startswith("s"):
@@ -338,13 +342,13 @@ class _Lowering:
                     found.append(Compare(">=", value, as_expr(int(lower_end))))
                 if upper.is_Integer and int(upper) < 2**31:
                     found.append(Compare("<=", value, as_expr(int(upper))))
-        ranges = ranges_of(symbols)
-        parts: dict[Predicate, None] = {}
-        for guard in found:
-            for part in guard.parts if isinstance(guard, AllOf) else (guard,):
-                if decide(part, ranges) is not True:
-                    parts[part] = None
-        return tuple(parts)
+        return simplify_domain(found, ranges_of(symbols))
+
+
+def _about_storage(guard: Any, read: Predicate) -> bool:
+    """Torch's own `size != 1` questions decide strides, never shapes or counts; the storage pass asks them itself."""
+    place = str(getattr(getattr(guard, "sloc", None), "framework_loc", "")).replace("\\", "/")
+    return "/torch/_" in place and isinstance(read, Compare) and read.op == "!=" and read.right.constant == 1
 
 
 def _map(value: Any, function: Any) -> Any:

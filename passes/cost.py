@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fxcost.errors import FxcostError, InternalError, ModelError
-from fxcost.ir.expr import ONE, ZERO, Expr, total
+from fxcost.ir.expr import ONE, ZERO, Expr, ceildiv, total
 from fxcost.ir.graph import Graph, Node
 from fxcost.ir.predicate import indicator
 from fxcost.ir.types import TensorType
@@ -95,10 +95,39 @@ def _priced(
     activations: str | None,
 ) -> NodeCost:
     copied = _copied(node, found, storage)
-    reads, fetched = [], []
+    moved = found is not None and found.kind in {"view", "movement"}
+    reads, writes, fetched = traffic(graph, node, detail, weights, activations)
+    nothing = found is None or found.kind == "free"
+    return NodeCost(
+        macs=detail.macs,
+        other_ops=detail.other_ops * copied if moved else detail.other_ops,
+        read_bytes=ZERO if nothing else reads * copied,
+        write_bytes=ZERO if nothing else writes * copied,
+        weight_bytes=ZERO if nothing else fetched * copied,
+        scratch_bytes=total(s.nbytes for s in detail.scratch),
+        rule=found,
+        detail=detail,
+    )
+
+
+def traffic(
+    graph: Graph,
+    node: Node,
+    detail: OpCost,
+    weights: tuple[tuple[str, str], ...],
+    activations: str | None,
+    stored: Mapping[str, TensorType] | None = None,
+) -> tuple[Expr, Expr, Expr]:
+    """Bytes of activations read, results written and weights fetched by one call.
+
+    Distinct elements, each read once and written once. `stored` replaces the type of operands and results that a fusing
+    runtime keeps in another form than the graph says (a cast that is never materialised).
+    """
+    forms = stored or {}
+    reads, writes, fetched = [], [], []
     touched: set[str] = set()
     for position, operand in enumerate(node.operands):
-        kind = graph.types[operand]
+        kind = forms.get(operand, graph.types[operand])
         if not isinstance(kind, TensorType) or (operand in touched and position not in detail.reads):
             continue
         touched.add(operand)
@@ -109,28 +138,17 @@ def _priced(
         elif elements is kind.numel:
             fetched.append(weight_bytes(kind, state.paths, weights))
         else:  # only some rows are taken: the same share of the deployed bytes, rounded up
-            fetched.append(-((-weight_bytes(kind, state.paths, weights) * elements) // kind.numel))
-    writes = [
-        activation_bytes(value.type, detail.writes.get(position, value.type.numel), activations)
-        for position, value in enumerate(node.results)
-        if isinstance(value.type, TensorType)
-    ]
-    nothing = found is None or found.kind == "free"
-    return NodeCost(
-        macs=detail.macs,
-        other_ops=detail.other_ops * copied if found is not None and found.kind in {"view", "movement"} else detail.other_ops,
-        read_bytes=ZERO if nothing else total(reads) * copied,
-        write_bytes=ZERO if nothing else total(writes) * copied,
-        weight_bytes=ZERO if nothing else total(fetched) * copied,
-        scratch_bytes=total(s.nbytes for s in detail.scratch),
-        rule=found,
-        detail=detail,
-    )
+            fetched.append(ceildiv(weight_bytes(kind, state.paths, weights) * elements, kind.numel))
+    for position, value in enumerate(node.results):
+        kind = forms.get(value.id, value.type)
+        if isinstance(kind, TensorType):
+            writes.append(activation_bytes(kind, detail.writes.get(position, kind.numel), activations))
+    return total(reads), total(writes), total(fetched)
 
 
 def _copied(node: Node, found: Rule | None, storage: Storage) -> Expr:
     """1 when the call does work, 0 when its result is its operand, an indicator when the sizes decide."""
     alias = storage.aliases.get(node.results[0].id) if node.results else None
-    if alias is None or found is None or alias.operand_written:
-        return ZERO if found is not None and found.kind == "view" and alias is not None else ONE
+    if alias is None or found is None or alias.operand_written or found.kind not in {"view", "movement", "pointwise"}:
+        return ONE
     return ONE - indicator(alias.when)

@@ -194,7 +194,7 @@ def _rungs(
 ) -> Iterator[tuple[str, dict[str, str], dict[str, int], int]]:
     points = [probed.point] if probed.point is not None else []
     for point in example_points(request.specs, request.symbols):
-        if point not in points and len(points) < 3:
+        if point not in points and len(points) < (3 if probed.point is not None else 1):
             points.append(point)
     points = points or [{}]
     base, pinned = points[0], dict(probed.pinned)
@@ -203,6 +203,7 @@ def _rungs(
         for point in points[1:]:
             if probed.point is None or _failure(request, point) is None:
                 yield "symbolic at another example size", pinned, point, 1
+    if probed.point is not None and set(request.symbols) - pinned.keys():
         roles = classify(request.specs)
         spatial = [n for n in request.symbols if roles.get(n) == "spatial" and n not in pinned]
         if spatial:
@@ -254,7 +255,7 @@ def _bound(
         if not isinstance(leaf, TensorSpec) or not isinstance(found, torch.Tensor):
             continue
         for wanted, size in zip(leaf.shape, found.shape, strict=True):
-            _bind(wanted, size, bindings, domain, pinned)
+            bind_size(wanted, size, bindings, domain, pinned)
     at = {name: point[name] for name in pinned}
     bindings = {name: substitute(value, at) for name, value in bindings.items()}
     symbols = tuple(s for s in with_hints(request.symbols, point) if s.name not in pinned)
@@ -263,9 +264,10 @@ def _bound(
     return Captured(program, symbols, bindings, reasons, demands, label, request.prefix)
 
 
-def _bind(
+def bind_size(
     wanted: Expr, size: Any, bindings: dict[str, Expr], domain: list[Predicate], pinned: dict[str, str]
 ) -> None:
+    """Note what torch's symbol for one input dimension means in the user's symbols, or that the dimension is pinned."""
     expression = size.node.expr if isinstance(size, torch.SymInt) else None
     if expression is None or expression.is_number:
         for name in wanted.symbols:

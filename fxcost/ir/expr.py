@@ -28,6 +28,9 @@ Range = tuple[int | None, int | None]
 MAX_TERMS: Final = 20_000
 """An expanded product with more terms than this is refused: no real model comes near, hostile text does."""
 
+DATA_PREFIX: Final = "data_"
+"""Symbols with this prefix are counts that only the data decides; unlike sizes they may be zero."""
+
 _LOCK = threading.Lock()
 
 
@@ -470,7 +473,8 @@ def _atom_bounds(atom: Atom, ranges: Mapping[str, Range] | None = None) -> Range
 
 def _interval(atom: Atom, ranges: Mapping[str, Range] | None) -> Range:
     if atom.kind == "symbol":
-        return (ranges or {}).get(atom.name, (1, None))
+        default = (0 if atom.name.startswith(DATA_PREFIX) else 1, None)
+        return (ranges or {}).get(atom.name, default)
     spans = [bounds(arg, ranges) for arg in atom.args]
     if atom.kind == "max":
         lows = [s[0] for s in spans if s[0] is not None]

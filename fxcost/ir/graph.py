@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from functools import cached_property
 
 from fxcost.ir.expr import Expr
@@ -38,7 +38,7 @@ from fxcost.ir.types import TensorType, ValueType
 Attribute = bool | int | float | str | Expr | None | tuple["Attribute", ...]
 
 
-class Standing(Enum):
+class Standing(StrEnum):
     """How far a number can be trusted; the order is from strong to weak."""
 
     EXACT = "exact"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import string
 import struct
 from collections.abc import Mapping
 
@@ -13,6 +14,10 @@ from fxcost.ir.predicate import AllOf, Compare, Predicate
 from fxcost.ir.printing import python
 from fxcost.ir.types import TensorType
 
+_FIRST = frozenset(string.ascii_letters + "_.")
+_LATER = _FIRST | frozenset(string.digits + "-")
+_NAME = re.compile(r"[0-9]+|[A-Za-z_.][A-Za-z0-9_.-]*")
+_DOLLAR = re.compile(rb"\$([0-9A-F]{2})")
 _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_$.]*")
 
 
@@ -60,6 +65,31 @@ def _escaped(letter: str) -> str:
     if letter in '"\\' or not letter.isprintable():
         return "".join(f"\\{byte:02X}" for byte in letter.encode("utf-8", "surrogatepass"))
     return letter
+
+
+def value_name(id: str) -> str:
+    """The name of a value (after `%`): its id, with what MLIR does not take in a name as `$` and bytes."""
+    if _NAME.fullmatch(id):
+        return id
+    first = "" if id[0] in _FIRST else _dollars(id[0])
+    return first + "".join(c if c in _LATER else _dollars(c) for c in id[bool(first) :])
+
+
+def value_id(name: str) -> str | None:
+    """The id that `value_name` wrote, or None for what it would not write."""
+    bare = name
+    while bare.endswith("$_"):
+        bare = bare[:-2]
+    if "$" not in bare:
+        return bare
+    try:
+        return _DOLLAR.sub(lambda m: bytes.fromhex(m[1].decode()), bare.encode()).decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return None
+
+
+def _dollars(letter: str) -> str:
+    return "".join(f"${byte:02X}" for byte in letter.encode("utf-8", "surrogatepass"))
 
 
 def key(name: str) -> str:

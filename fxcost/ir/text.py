@@ -1,49 +1,51 @@
 """Writes a graph as text: valid MLIR in the generic form, which `text_reader` reads back into an equal graph.
 
-Every mlir-opt from 14 on takes it with `--allow-unregistered-dialect` (8-bit floats from 16 on). Grammar; braces of
-attributes are written literally, `*` repeats, `?` is optional::
+Every mlir-opt from 14 on takes it with `--allow-unregistered-dialect` (8-bit floats from 16 on). Grammar; the braces
+of attributes are written literally, `*` repeats, `?` is optional::
 
     text      ::= "builtin.module"() ({ function }) {fxcost.version = 1 : i64, graph-attr*} : () -> ()
     function  ::= "func.func"() ({ body }) {function_type = (type*) -> (type*), sym_name = "forward"} : () -> ()
-    body      ::= ^bb0(%input: type*): state* node* update* "func.return"(%output*) : (type*) -> ()
+    body      ::= (^bb0(%input: type*):)? state* node* update* "func.return"(%output*) : (type*) -> ()
     state     ::= %w = "fxcost.state"() {kind = "parameter", paths = ["fc.weight"], trainable = true} : () -> type
-    node      ::= (%name (:count)? =)? "op"(%operand*) (region, ...)? {attr*, node-attr*} : (type*) -> (type*) place?
+    node      ::= (%name (:count)? =)? "op"(%operand*) ((region*))? {attr*, node-attr*} : (type*) -> type place?
+    region    ::= { body }             its last op is "fxcost.yield"(%output*) {graph-attr*}; it reads no outer value
     update    ::= "fxcost.update"(%state, %value) : (type, type) -> ()
-    region    ::= { body }          its last op is "fxcost.yield"(%output*) {graph-attr*}; it reads no outer value
     place     ::= loc("module"("file":line:0)) | loc("module") | loc("file":line:0)
 
     graph-attr ::= fxcost.name | fxcost.symbols = [{name = "N", min = 1, max = 64, multiple_of = 2, hint = 4}]
                  | fxcost.domain = ["N >= 2"] | fxcost.fixed = [["W", "why"]] | fxcost.standing = "lower" | fxcost.notes
-    node-attr  ::= fxcost.slots = ["input", "weight"] | fxcost.name | fxcost.call | fxcost.phase
-                 | fxcost.views = [[result, operand]] | fxcost.writes = [operand] | fxcost.module | fxcost.source
-    value-attr ::= fxcost.ids = ["id"]   where %names cannot say the ids: several results, or characters beyond MLIR's
+    node-attr  ::= fxcost.slots = ["input", "weight"] | fxcost.views = [[result, operand]] | fxcost.writes = [operand]
+                 | fxcost.ids = ["id"] (of several results, used as %name#0) | fxcost.name (where %name is another)
+                 | fxcost.call | fxcost.phase | fxcost.module | fxcost.source | fxcost.op | fact.*
+    attr       ::= name = attribute
+    attribute  ::= true | 3 | #fxcost.int<"18446744073709551616"> | 0.5 | 0x7FF8000000000000 : f64 | "text"
+                 | #fxcost.expr<"(H + 1)//2"> | unit (None) | [attribute*] (a tuple)
+    type       ::= tensor<?x3x?xf32, #fxcost.shape<"[N, 3, (H + 1)//2]">> | tensor<64xf32> | index | f64 | i1 (numbers)
 
-    attribute ::= true | 3 | #fxcost.int<"18446744073709551616"> | 0.5 | 0x7FF8000000000000 : f64 | "text"
-                | #fxcost.expr<"(H + 1)//2"> | unit (None) | [attribute*] (tuple)
-    type      ::= tensor<?x3x?xf32, #fxcost.shape<"[N, 3, (H + 1)//2]">> | tensor<64x3xf32> | index | f64 | i1 (numbers)
-
-An op whose name MLIR could not take, or takes for one of its own (`math.ceil`), is written `"fxcost.call"` with the
-name in `fxcost.op`. What has its default value is left out. A float NaN is not equal to itself: it reads back as
-`math.nan` with the same bits, which makes graphs equal when they hold that very object.
+A value is named by its id. Characters that MLIR lacks are written `$20` (a byte in hexadecimal), and `$_` at the end
+keeps a name apart from one outside the region. An op that MLIR could not take, or would take for one of its own
+(`math.ceil`), is written `"fxcost.call"` with its name in `fxcost.op`. What has its default value is left out.
+Attributes that begin with `fact.` are what passes found out; readers skip them. A float NaN is not equal to itself: it
+reads back as `math.nan` with the same bits, and makes graphs equal that hold this very object.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import count
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from fxcost.errors import InternalError
-from fxcost.ir.graph import Graph, Node, Standing, Value
-from fxcost.ir.mlir import attribute, braces, condition, key, quote, tensor
+from fxcost.ir.graph import Attribute, Graph, Node, Standing
+from fxcost.ir.mlir import attribute, braces, condition, key, quote, tensor, value_name
 from fxcost.ir.symbols import SymbolInfo
 from fxcost.ir.types import ScalarType, ValueType
 from fxcost.ir.verify import verify
 
 VERSION: Final = 1
-SCALARS: Final = {"int": "index", "float": "f64", "bool": "i1"}
-"""MLIR type of a number, by kind."""
+
+Facts = Mapping[str, Mapping[str, Attribute]]
+"""What passes found out, to be printed: by node name (empty: the whole graph), then by the name of the fact."""
 
 # Namespaces that mlir-opt knows: it would check our op against its own of that name.
 _TAKEN = re.compile(
@@ -52,19 +54,18 @@ _TAKEN = re.compile(
     "shape|shard|smt|sparse_tensor|spirv|spv|std|tensor|test|tosa|transform|ub|vcix|vector|wasmssa|x86vector|xegpu|xevm"
 )
 _OP_NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_$]*)(?:\.[A-Za-z0-9_$]+)+")
-_VALUE_NAME = re.compile(r"[0-9]+|[A-Za-z_$.][A-Za-z0-9_$.-]*")
 _SOURCE = re.compile(r"([^\0]+):(0|[1-9][0-9]{0,8})", re.DOTALL)
+_SCALARS = {"int": "index", "float": "f64", "bool": "i1"}
 
 
-def print_graph(graph: Graph) -> str:
-    """Return the text of a graph; raises InternalError when the graph breaks a rule of `verify`."""
+def print_graph(graph: Graph, facts: Facts | None = None) -> str:
+    """Return the text of a graph, annotated with `facts`; raises InternalError where it breaks a rule of `verify`."""
     verify(graph, "print_graph", InternalError)
-    types: dict[ValueType, str] = {}
-    writer = _Writer(types, frozenset())
+    writer = _Writer({}, frozenset(), facts or {})
     inputs = ", ".join(writer.type(value.type) for value in graph.inputs)
     outputs = ", ".join(writer.type(graph.types[output]) for output in graph.outputs)
     body = writer.body(graph, "  ", "func.return", {})
-    attributes = {"fxcost.version": f"{VERSION} : i64", **_graph_attributes(graph)}
+    attributes = {"fxcost.version": f"{VERSION} : i64", **_graph_attributes(graph), **writer.facts_of("")}
     return "\n".join(
         [
             '"builtin.module"() ({',
@@ -80,72 +81,58 @@ def print_graph(graph: Graph) -> str:
 class _Writer:
     """Writes one graph; `taken` are the names of the graphs around it, which MLIR does not let regions use again."""
 
-    def __init__(self, types: dict[ValueType, str], taken: frozenset[str]) -> None:
+    def __init__(self, types: dict[ValueType, str], taken: frozenset[str], facts: Facts) -> None:
         self.types = types
         self.taken = set(taken)
+        self.facts = facts
         self.references: dict[str, str] = {}
-        self.numbers = count()
 
     def type(self, value: ValueType) -> str:
         found = self.types.get(value)
         if found is None:
-            found = self.types[value] = SCALARS[value.kind] if isinstance(value, ScalarType) else tensor(value)
+            found = self.types[value] = _SCALARS[value.kind] if isinstance(value, ScalarType) else tensor(value)
         return found
 
+    def facts_of(self, node: str) -> dict[str, str]:
+        return {key(f"fact.{name}"): attribute(value) for name, value in self.facts.get(node, {}).items()}
+
     def body(self, graph: Graph, indent: str, terminator: str, attributes: Mapping[str, str]) -> list[str]:
-        self.reserve(graph)
+        self.name_values(graph)
         inner = indent + "  "
-        lines: list[str] = []
-        arguments, ids = self.define_inputs(graph.inputs)
-        if arguments:
-            lines.append(f"{indent}^bb0({arguments}):")
+        arguments = ", ".join(f"{self.references[value.id]}: {self.type(value.type)}" for value in graph.inputs)
+        lines = [f"{indent}^bb0({arguments}):"] if arguments else []
         for state in graph.states:
-            name, extra = self.define((state.value,), "")
             fields = {"kind": quote(state.kind), "paths": attribute(state.paths)}
             fields |= {"trainable": "true"} if state.trainable else {}
-            lines.append(
-                f'{inner}{name} = "fxcost.state"() {braces(fields | extra)} : () -> {self.type(state.value.type)}'
-            )
+            name = self.references[state.value.id]
+            lines.append(f'{inner}{name} = "fxcost.state"() {braces(fields)} : () -> {self.type(state.value.type)}')
         for node in graph.nodes:
             lines += self.node(graph, node, inner)
         for pair in graph.updates:
             lines.append(f'{inner}"fxcost.update"({self.uses(pair)}) : ({self.types_of(graph, pair)}) -> ()')
-        ending = braces({**attributes, **ids})
-        ending = f" {ending}" if ending != "{}" else ""
+        ending = f" {braces(attributes)}" if attributes else ""
         types = self.types_of(graph, graph.outputs)
         lines.append(f'{inner}"{terminator}"({self.uses(graph.outputs)}){ending} : ({types}) -> ()')
         return lines
 
-    def reserve(self, graph: Graph) -> None:
-        """Let the values whose ids can be MLIR names have them, before names are made for the others."""
-        singles = [(v,) for v in (*(s.value for s in graph.states), *graph.inputs)]
-        for group in (*singles, *(node.results for node in graph.nodes)):
-            name = group[0].id if len(group) == 1 else ""
-            if _VALUE_NAME.fullmatch(name) and name not in self.taken:
-                self.references[name] = "%" + name
-        self.taken.update(self.references)
+    def name_values(self, graph: Graph) -> None:
+        """Choose a name for every value: its id, and for several results of one node the node's name and a number."""
+        singles = [*(state.value for state in graph.states), *graph.inputs]
+        singles += [node.results[0] for node in graph.nodes if len(node.results) == 1]
+        outer = frozenset(self.taken)
+        for value in singles:
+            self.references[value.id] = "%" + self.free(value_name(value.id), outer)
+        for node in graph.nodes:
+            if len(node.results) > 1:
+                name = self.free(value_name(node.name), self.taken)
+                for position, value in enumerate(node.results):
+                    self.references[value.id] = f"%{name}#{position}"
 
-    def define(self, values: Sequence[Value], wish: str) -> tuple[str, dict[str, str]]:
-        """The left side of an op that defines `values`, and the attribute that tells their ids where it does not."""
-        if len(values) == 1 and values[0].id in self.references:
-            return self.references[values[0].id], {}
-        if not (_VALUE_NAME.fullmatch(wish) and wish not in self.taken):
-            wish = next(name for number in self.numbers if (name := f"v{number}") not in self.taken)
-        self.taken.add(wish)
-        several = len(values) > 1
-        for position, value in enumerate(values):
-            self.references[value.id] = f"%{wish}#{position}" if several else f"%{wish}"
-        return f"%{wish}:{len(values)}" if several else f"%{wish}", {
-            "fxcost.ids": attribute(tuple(v.id for v in values))
-        }
-
-    def define_inputs(self, inputs: Sequence[Value]) -> tuple[str, dict[str, str]]:
-        parts, told = [], False
-        for value in inputs:
-            name, extra = self.define((value,), "")
-            told |= bool(extra)
-            parts.append(f"{name}: {self.type(value.type)}")
-        return ", ".join(parts), {"fxcost.ids": attribute(tuple(v.id for v in inputs))} if told else {}
+    def free(self, name: str, taken: Iterable[str]) -> str:
+        while name in taken:
+            name += "$_"
+        self.taken.add(name)
+        return name
 
     def uses(self, ids: Iterable[str]) -> str:
         return ", ".join(self.references[i] for i in ids)
@@ -154,32 +141,30 @@ class _Writer:
         return ", ".join(self.type(graph.types[i]) for i in ids)
 
     def node(self, graph: Graph, node: Node, indent: str) -> list[str]:
-        regions = [self.region(region, indent) for region in node.regions]  # before the results: they see none of them
-        left, extra = self.define(node.results, node.name) if node.results else ("", {})
-        implied = left.partition(":")[0][1:]
-        fields = {key(name): attribute(value) for name, value in node.attrs.items()}
-        fields |= _node_attributes(node, implied) | extra
-        space = _OP_NAME.fullmatch(node.op)
-        op = node.op
-        if space is None or _TAKEN.fullmatch(space[1]):
-            op = "fxcost.call"
+        fields = {key(name): attribute(value) for name, value in node.attrs.items()} | _node_attributes(node)
+        head = indent
+        if node.results:
+            head += self.references[node.results[0].id].partition("#")[0]
+            head += f":{len(node.results)} = " if len(node.results) > 1 else " = "
+        name = _OP_NAME.fullmatch(node.op)
+        if name is None or _TAKEN.fullmatch(name[1]):
             fields["fxcost.op"] = quote(node.op)
+            head += f'"fxcost.call"({self.uses(node.operands)}) '
+        else:
+            head += f'"{node.op}"({self.uses(node.operands)}) '
         place, told = _place(node)
-        fields |= told
-        head = f"{indent}{left} = " if left else indent
-        results = ", ".join(self.type(value.type) for value in node.results)
-        tail = f"{braces(fields)} : ({self.types_of(graph, node.operands)}) -> ({results}){place}"
-        if not regions:
-            return [f'{head}"{op}"({self.uses(node.operands)}) {tail}']
-        lines = [f'{head}"{op}"({self.uses(node.operands)}) ({{']
-        for position, region in enumerate(regions):
+        types = [self.type(value.type) for value in node.results]
+        results = types[0] if len(types) == 1 else f"({', '.join(types)})"
+        fields |= told | self.facts_of(node.name)
+        tail = f"{braces(fields)} : ({self.types_of(graph, node.operands)}) -> {results}{place}"
+        if not node.regions:
+            return [head + tail]
+        lines = [head + "({"]
+        for position, region in enumerate(node.regions):
+            inner = _Writer(self.types, frozenset(self.taken), {})
             lines += [f"{indent}}}, {{"] if position else []
-            lines += region
+            lines += inner.body(region, indent, "fxcost.yield", _graph_attributes(region))
         return [*lines, f"{indent}}}) {tail}"]
-
-    def region(self, graph: Graph, indent: str) -> list[str]:
-        inner = _Writer(self.types, frozenset(self.taken))
-        return inner.body(graph, indent + "  ", "fxcost.yield", _graph_attributes(graph))
 
 
 def _graph_attributes(graph: Graph) -> dict[str, str]:
@@ -205,9 +190,11 @@ def _symbol(info: SymbolInfo) -> str:
     return braces(fields | ({"kind": quote(info.kind)} if info.kind != "size" else {}))
 
 
-def _node_attributes(node: Node, implied: str) -> dict[str, str]:
+def _node_attributes(node: Node) -> dict[str, str]:
     found = {"fxcost.slots": attribute(node.slots)} if node.slots else {}
-    if node.name != implied:
+    if len(node.results) > 1:
+        found["fxcost.ids"] = attribute(tuple(value.id for value in node.results))
+    if len(node.results) == 0 or (len(node.results) == 1 and node.results[0].id != node.name):
         found["fxcost.name"] = quote(node.name)
     if node.call:
         found["fxcost.call"] = attribute(node.call)

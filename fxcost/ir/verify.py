@@ -133,8 +133,8 @@ def _node(node: Node, scope: _Scope, known: set[str], level: int) -> Iterator[st
         yield f"{who} has {len(node.operands)} operands in {len(node.slots)} slots; expected one slot for each"
     yield from _repeated("slot", node.slots, who)
     for name, held in node.attrs.items():
-        if not name or name.startswith("fxcost."):
-            yield f"{who} has an attribute called {name!r}; a name must not be empty or begin with 'fxcost.'"
+        if not name or name.startswith(("fxcost.", "fact.")):
+            yield f"{who} has an attribute called {name!r}; a name must not be empty or begin with 'fxcost.' or 'fact.'"
         yield from scope.attribute(held, f"attribute {name!r} of {who}", 0)
     for result, operand in node.effects.views:
         if not (0 <= result < len(node.results) and 0 <= operand < len(node.operands)):

@@ -7,8 +7,8 @@ not lower `macs`; they give `causal_macs`. Fewer key heads (grouped queries) cha
 
 from __future__ import annotations
 
-from fxcost.ir.expr import ONE, Expr, minimum, product
-from fxcost.ir.types import TensorType
+from fxcost.ir.expr import ONE, Expr, maximum, minimum, product
+from fxcost.ir.types import DType, TensorType
 from fxcost.ops import arithmetic
 from fxcost.ops.registry import Call, OpCost, Scratch, rule
 
@@ -44,6 +44,35 @@ def attention(
     )
 
 
+def _flash_on_cpu(call: Call) -> bool:
+    """Would the CPU run its fused kernel? Decided by types alone; a last dimension that is strided would forbid it."""
+    query, key, value = (call.tensor(slot) for slot in ("query", "key", "value"))
+    mask = call.maybe("attn_mask")
+    four = all(tensor.rank == 4 for tensor in (query, key, value)) and (mask is None or mask.rank in (2, 4))
+    return four and query.shape[-1] is value.shape[-1] and call.attr("dropout_p", 0.0) == 0.0
+
+
+def _inside(call: Call) -> tuple[Scratch, ...]:
+    """What the CPU keeps beside the result; see `scaled_dot_product_attention`."""
+    query, key, value = (call.tensor(slot) for slot in ("query", "key", "value"))
+    mask, width = call.maybe("attn_mask"), query.dtype.bytes
+    queries, keys = query.shape[-2], key.shape[-2]
+    found: list[Scratch] = []
+    if mask is not None and mask.dtype is DType.BOOL:
+        found.append(Scratch("mask as numbers", mask.numel, width))
+    if _flash_on_cpu(call):
+        return (*found, Scratch("logsumexp", product(query.shape[:-1]), max(4, width)))
+    if call.attr("is_causal", False) is True:
+        found.append(Scratch("causal mask", queries * keys, width))
+    if call.attr("enable_gqa", False) is True:
+        repeated = product(query.shape[:-2]) * keys * (key.shape[-1] + value.shape[-1])
+        found.append(Scratch("repeated keys and values", repeated, width))
+    scores = product(query.shape[:-1]) * keys
+    result = call.result.numel
+    most = maximum(query.numel + key.numel + scores, query.numel + 2 * scores, query.numel + scores + result)
+    return (*found, Scratch("scores and scaled operands", most - result, width))
+
+
 def _heads(query: TensorType) -> Expr:
     return query.shape[-3] if query.rank > 2 else ONE
 
@@ -58,12 +87,11 @@ def _batch(call: Call, query: TensorType) -> Expr:
 def scaled_dot_product_attention(call: Call) -> OpCost:
     """N*Hq*S*T*(Dk + Dv), dense; with `is_causal`, `causal_macs` counts S*T - S*(S - 1)//2 pairs (aligned, T >= S).
 
-    Torch aligns `is_causal` at the first query; for S = T, where models use it, both alignments are the same. No S x T
-    buffer: the fused kernel keeps one logsumexp per query, in float32, inside (torch-cpu, four dimensions).
+    Torch aligns `is_causal` at the first query; for S = T, where models use it, both alignments are the same.
+    Inside (torch-cpu): the fused kernel keeps one logsumexp per query and no S x T buffer. Where it cannot run (other
+    than four dimensions, Dk != Dv, dropout) scores, their softmax and scaled operands live there, in their own type.
     """
-    query = call.tensor("query")
-    inside = (Scratch("logsumexp", product(query.shape[:-1]), 4),) if query.rank == 4 else ()
-    return attention(call, keys_scale=1, values_scale=1, passes=1, scratch=inside)
+    return attention(call, keys_scale=1, values_scale=1, passes=1, scratch=_inside(call))
 
 
 @rule(

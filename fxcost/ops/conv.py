@@ -10,7 +10,7 @@ from fxcost.ir.expr import ONE, ZERO, Expr, as_expr, const, product
 from fxcost.ir.types import TensorType
 from fxcost.ops.registry import Call, OpCost, rule
 from fxcost.ops.touched import reads
-from fxcost.ops.windows import covered_volume, windows_out
+from fxcost.ops.windows import covered_volume
 
 _AXES = {1: ("L",), 2: ("H", "W"), 3: ("D", "H", "W")}
 _TAPS = {1: ("k",), 2: ("kh", "kw"), 3: ("kd", "kh", "kw")}
@@ -94,8 +94,15 @@ def dispatched(call: Call) -> OpCost:
     return counted(call, call.tensor("input"), call.tensor("weight"))
 
 
-@rule("aten.cudnn_convolution", "aten.mkldnn_convolution", "aten.miopen_convolution", "aten._conv_depthwise2d",
-      "aten.conv_depthwise3d", "aten.miopen_depthwise_convolution")  # fmt: skip
+@rule(
+    "aten.cudnn_convolution",
+    "aten.mkldnn_convolution",
+    "aten.miopen_convolution",
+    "aten._conv_depthwise2d",
+    "aten.conv_depthwise3d",
+    "aten.miopen_depthwise_convolution",
+    "aten._slow_conv2d_forward",
+)
 def backend(call: Call) -> OpCost:
     """A library's convolution, counted as `aten.conv2d`: N * Cout * out_spatial * Cin/groups * taps."""
     source, weight = call.tensor("self"), call.tensor("weight")

@@ -20,7 +20,7 @@ class Step:
 
 
 def parse(equation: str, ranks: Sequence[int]) -> tuple[list[Labels], Labels]:
-    """Labels of every operand and of the result; the dimensions behind `...` are called `e0`, `e1` ... from the right."""
+    """Labels of every operand and of the result; dimensions behind `...` are called `e0`, `e1` ... from the right."""
     left, arrow, right = equation.replace(" ", "").partition("->")
     terms = left.split(",")
     if len(terms) != len(ranks):

@@ -5,10 +5,7 @@ Some depend on their arguments (powers, `alpha`, casts that convert nothing, dro
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from fxcost.ir.expr import ZERO
-from fxcost.ops import arithmetic
 from fxcost.ops.arithmetic import (
     ADD,
     COMPARE,
@@ -24,19 +21,20 @@ from fxcost.ops.arithmetic import (
     TRANSCENDENTAL,
     per_result,
 )
+from fxcost.ops.names import aten
 from fxcost.ops.registry import Call, OpCost, rule
 from fxcost.ops.touched import reads, untouched
 
-_TABLE: dict[int, str] = {
-    0: "positive real imag_copy view_as_complex_copy complex",
-    1: "mul multiply div divide true_divide neg negative abs absolute sign sgn signbit square sqrt reciprocal maximum "
+_MOVED = "view_as_complex_copy view_as_real_copy complex polar"
+_SIMPLE = (
+    "mul multiply div divide true_divide neg negative abs absolute sign sgn signbit square sqrt reciprocal maximum "
     "minimum fmax fmin max.other min.other relu clamp_min clamp_max ceil floor round trunc fix frac eq ne lt le gt ge "
-    "equal not_equal greater greater_equal less less_equal logical_and logical_or logical_xor logical_not bitwise_and "
+    "not_equal greater greater_equal less less_equal logical_and logical_or logical_xor logical_not bitwise_and "
     "bitwise_or bitwise_xor bitwise_not bitwise_left_shift bitwise_right_shift __and__ __or__ __xor__ __lshift__ "
-    "__rshift__ where masked_fill isnan isinf isfinite isneginf isposinf heaviside copysign nextafter deg2rad rad2deg "
-    "conj_physical _conj_physical threshold_backward native_dropout_backward floor_divide frexp",
-}
-"""Operators by cost per result element; the ones built from larger terms are in `_COMPOSED`."""
+    "__rshift__ where masked_fill isnan isinf isfinite isneginf isposinf heaviside copysign nextafter gcd lcm deg2rad "
+    "rad2deg conj_physical _conj_physical threshold_backward native_dropout_backward floor_divide frexp"
+)
+"""Operators of one operation per result element; those with more are in `_COMPOSED`."""
 
 _COMPOSED: dict[str, tuple[int, str]] = {
     "relu6 hardtanh hardsigmoid hardswish hardshrink softshrink hardtanh_backward hardsigmoid_backward "
@@ -66,7 +64,7 @@ _COMPOSED: dict[str, tuple[int, str]] = {
     "softplus": (SOFTPLUS, "log(1 + exp(x))"),
     "mish": (SOFTPLUS + TANH + MULTIPLY, "x * tanh(softplus(x))"),
     "elu celu selu": (TRANSCENDENTAL + ADD + MULTIPLY + COMPARE, "x > 0 or alpha * (exp(x) - 1)"),
-    "logit": (DIVIDE + ADD + TRANSCENDENTAL, "log(x / (1 - x))"),
+    "logit logit_backward": (DIVIDE + ADD + TRANSCENDENTAL, "log(x / (1 - x))"),
     "xlogy special_xlog1py": (TRANSCENDENTAL + MULTIPLY, "x * log(y)"),
     "logaddexp logaddexp2": (2 * TRANSCENDENTAL + 3 * ADD, "maximum, two transcendentals, subtract, add"),
     "float_power": (2 * TRANSCENDENTAL + MULTIPLY, "exp(y * log(x))"),
@@ -83,23 +81,18 @@ _COMPOSED: dict[str, tuple[int, str]] = {
 """Operators with the same cost, that cost, and how it comes about."""
 
 
-def _constant(operations: int, reason: str) -> Callable[[Call], OpCost]:
-    def cost(call: Call) -> OpCost:
+def _register(words: str, operations: int, reason: str) -> None:
+    def pointwise(call: Call) -> OpCost:
         return per_result(call, operations)
 
-    cost.__doc__ = f"{operations} per result element: {reason}."
-    return cost
+    pointwise.__doc__ = f"{operations} per result element: {reason}."
+    rule(*aten(words), kind="pointwise")(pointwise)
 
 
-def _register() -> None:
-    for operations, names in _TABLE.items():
-        reason = "moves or relabels values" if operations == 0 else "one arithmetic operation, comparison or selection"
-        rule(*(f"aten.{name}" for name in names.split()), kind="pointwise")(_constant(operations, reason))
-    for names, (operations, reason) in _COMPOSED.items():
-        rule(*(f"aten.{name}" for name in names.split()), kind="pointwise")(_constant(operations, reason))
-
-
-_register()
+_register(_MOVED, 0, "values move or change their meaning only")
+_register(_SIMPLE, 1, "one arithmetic operation, comparison or selection")
+for _words, (_operations, _reason) in _COMPOSED.items():
+    _register(_words, _operations, _reason)
 
 
 @rule("aten.add", "aten.sub", "aten.subtract", "aten.rsub", kind="pointwise")
@@ -128,9 +121,9 @@ def gelu(call: Call) -> OpCost:
     return per_result(call, TANH_GELU if call.attr("approximate") == "tanh" else ERF_GELU)
 
 
-@rule("aten.glu", "aten.swiglu")
+@rule("aten.glu")
 def glu(call: Call) -> OpCost:
-    """a * sigmoid(b) over the two halves of the input: sigmoid and a multiplication per result element."""
+    """One half of the input times the sigmoid of the other: sigmoid and a multiplication per result element."""
     return per_result(call, SIGMOID + MULTIPLY)
 
 
@@ -172,10 +165,7 @@ def converts(call: Call) -> bool:
     return call.attr("copy", False) is True or getattr(source, "dtype", None) is not call.result.dtype
 
 
-@rule(
-    *(f"aten.{name}" for name in "to type_as float double half bfloat16 int long bool short char byte type".split()),
-    kind="pointwise",
-)
+@rule("aten.to", "aten.type_as", kind="pointwise")
 def to(call: Call) -> OpCost:
     """Converts the element type: no arithmetic is counted. Where nothing is to convert the result is the operand.
 
@@ -187,21 +177,25 @@ def to(call: Call) -> OpCost:
     return OpCost(reads=reads(call, other=ZERO))
 
 
-@rule("quantized_decomposed.quantize_per_tensor", "quantized_decomposed.quantize_per_channel",
-      "aten.quantize_per_tensor", "aten.quantize_per_channel", "aten.quantize_per_tensor_dynamic", kind="pointwise")  # fmt: skip
+@rule(
+    "quantized_decomposed.quantize_per_tensor",
+    "quantized_decomposed.quantize_per_channel",
+    "aten.quantize_per_tensor",
+    "aten.quantize_per_channel",
+    "aten.quantize_per_tensor_dynamic",
+    kind="pointwise",
+)
 def quantize(call: Call) -> OpCost:
     """clamp(round(x * s) + z): multiply, round, add, two comparisons."""
     return per_result(call, 2 * MULTIPLY + ADD + 2 * COMPARE)
 
 
-@rule("quantized_decomposed.dequantize_per_tensor", "quantized_decomposed.dequantize_per_channel", "aten.dequantize",
-      kind="pointwise")  # fmt: skip
+@rule(
+    "quantized_decomposed.dequantize_per_tensor",
+    "quantized_decomposed.dequantize_per_channel",
+    "aten.dequantize",
+    kind="pointwise",
+)
 def dequantize(call: Call) -> OpCost:
     """(q - z) * s: subtract and multiply."""
     return per_result(call, ADD + MULTIPLY)
-
-
-@rule("aten._thnn_fused_lstm_cell")
-def fused_lstm_cell(call: Call) -> OpCost:
-    """What an LSTM cell does after its products; see the recurrent room: per hidden unit 4 gates and the state."""
-    return per_result(call, 3 * SIGMOID + 2 * TANH + 4 + 4 * arithmetic.ADD)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fxcost.ir.expr import ZERO
+from fxcost.ops.names import aten
 from fxcost.ops.registry import Call, OpCost, rule
 from fxcost.ops.touched import unread, untouched
 
@@ -14,7 +15,7 @@ _FILLED = (
 )
 
 
-@rule(*(f"aten.{name}" for name in _FILLED.split()), kind="movement")
+@rule(*aten(_FILLED), kind="movement")
 def filled(call: Call) -> OpCost:
     """Writes every element of the result, reads nothing; making the numbers counts no operations."""
     return OpCost(reads=unread(call))
@@ -26,8 +27,15 @@ def sampled(call: Call) -> OpCost:
     return OpCost()
 
 
-@rule("aten.empty", "aten.empty_like", "aten.new_empty", "aten.empty_strided", "aten.new_empty_strided",
-      "aten.empty_permuted", kind="movement")  # fmt: skip
+@rule(
+    "aten.empty",
+    "aten.empty_like",
+    "aten.new_empty",
+    "aten.empty_strided",
+    "aten.new_empty_strided",
+    "aten.empty_permuted",
+    kind="movement",
+)
 def empty(call: Call) -> OpCost:
     """Reserves memory: nothing is read or written."""
     return OpCost(reads=untouched(call).reads, writes=dict.fromkeys(range(len(call.node.results)), ZERO))

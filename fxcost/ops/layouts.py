@@ -374,8 +374,6 @@ def _convolution(scene: Scene) -> tuple[Layout, ...]:
         for n in (2, 3)
     ),
     "aten.max_pool2d_with_indices",
-    "aten._adaptive_avg_pool2d",
-    "aten._adaptive_avg_pool3d",
     "aten.batch_norm",
     "aten._native_batch_norm_legit_no_training",
     "aten.native_batch_norm",

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from fxcost.ops.arithmetic import ADD, COMPARE, MULTIPLY, SOFTMAX, SOFTPLUS, TRANSCENDENTAL
-from fxcost.ops.registry import Call, OpCost, rule
+from fxcost.ops.names import aten
+from fxcost.ops.registry import Call, OpCost, Scratch, rule
 from fxcost.ops.touched import reads
 
 _TABLE: dict[str, tuple[int, str]] = {
-    "cross_entropy_loss": (SOFTMAX, "log_softmax; the pick of the target's entry is a gather"),
     "mse_loss": (2 * ADD + MULTIPLY, "subtract, square, sum"),
     "l1_loss": (3 * ADD, "subtract, absolute value, sum"),
     "smooth_l1_loss huber_loss": (3 * ADD + 2 * MULTIPLY + COMPARE, "difference, square or absolute value, sum"),
@@ -24,7 +22,7 @@ _TABLE: dict[str, tuple[int, str]] = {
 
 _BACKWARD: dict[str, tuple[int, str]] = {
     "mse_loss_backward": (ADD + 2 * MULTIPLY, "subtract and two multiplications"),
-    "l1_loss_backward smooth_l1_loss_backward huber_loss_backward": (
+    "smooth_l1_loss_backward huber_loss_backward": (
         ADD + COMPARE + 2 * MULTIPLY,
         "sign or slope, scaled",
     ),
@@ -33,30 +31,19 @@ _BACKWARD: dict[str, tuple[int, str]] = {
 }
 
 
-def _per_prediction(operations: int, reason: str) -> Callable[[Call], OpCost]:
-    def cost(call: Call) -> OpCost:
-        return OpCost(other_ops=call.tensor(call.node.slots[0]).numel * operations)
+def _register(words: str, operations: int, reason: str, *, backward: bool) -> None:
+    def loss(call: Call) -> OpCost:
+        counted = call.result if backward else call.tensor(call.node.slots[0])
+        return OpCost(other_ops=counted.numel * operations)
 
-    cost.__doc__ = f"{operations} per element of the prediction: {reason}."
-    return cost
-
-
-def _per_gradient(operations: int, reason: str) -> Callable[[Call], OpCost]:
-    def cost(call: Call) -> OpCost:
-        return OpCost(other_ops=call.result.numel * operations)
-
-    cost.__doc__ = f"{operations} per element of the gradient: {reason}."
-    return cost
+    loss.__doc__ = f"{operations} per element of the {'gradient' if backward else 'prediction'}: {reason}."
+    rule(*aten(words))(loss)
 
 
-def _register() -> None:
-    for names, (operations, reason) in _TABLE.items():
-        rule(*(f"aten.{name}" for name in names.split()))(_per_prediction(operations, reason))
-    for names, (operations, reason) in _BACKWARD.items():
-        rule(*(f"aten.{name}" for name in names.split()))(_per_gradient(operations, reason))
-
-
-_register()
+for _words, (_operations, _reason) in _TABLE.items():
+    _register(_words, _operations, _reason, backward=False)
+for _words, (_operations, _reason) in _BACKWARD.items():
+    _register(_words, _operations, _reason, backward=True)
 
 
 @rule("aten.nll_loss", "aten.nll_loss_nd", "aten.nll_loss2d", "aten.nll_loss_forward", "aten.nll_loss2d_forward")
@@ -64,3 +51,14 @@ def nll_loss(call: Call) -> OpCost:
     """Picks one entry per sample and adds it: one operation and one element read per target."""
     targets = call.tensor("target").numel
     return OpCost(other_ops=targets, reads=reads(call, self=targets))
+
+
+@rule("aten.cross_entropy_loss")
+def cross_entropy(call: Call) -> OpCost:
+    """log_softmax per element of the prediction, and one operation per sample to add the target's entry.
+
+    The log_softmax lives inside, with one number for the total weight (torch-cpu).
+    """
+    prediction, target = call.tensor("self"), call.tensor("target")
+    inside = Scratch("log_softmax", prediction.numel + 1, prediction.dtype.bytes)
+    return OpCost(other_ops=prediction.numel * SOFTMAX + target.numel, scratch=(inside,))

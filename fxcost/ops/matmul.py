@@ -1,7 +1,7 @@
 """Matrix products in every spelling: MACs are result elements times the length of the contraction.
 
 Additions of a bias or of `self` (addmm) are `other_ops`. A product without contraction (outer, kron) multiplies and
-accumulates nothing: `other_ops` too, as in the graph that torch decomposes it to. How an einsum is read is in `einsum.py`.
+accumulates nothing: `other_ops` too, as in the graph that torch decomposes it to. `einsum.py` reads equations.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from fxcost.errors import ModelError
 from fxcost.ir.expr import ONE, ZERO, Expr, product, total
 from fxcost.ir.types import TensorType
 from fxcost.ops.einsum import Labels, parse, sizes_of, steps
+from fxcost.ops.names import aten
 from fxcost.ops.registry import Call, OpCost, rule
 from fxcost.ops.touched import reads
 
@@ -28,7 +29,7 @@ def contraction(rows: Expr, columns: Expr, inner: Expr, batch: Expr = ONE, other
 
 @rule("aten.linear")
 def linear(call: Call) -> OpCost:
-    """x @ weight.T + bias: M*N*K, with M rows (all leading dimensions), K inputs, N outputs; the bias one add each."""
+    """Rows times transposed weight: M*N*K, M rows (all leading dimensions), K inputs, N outputs; bias one add each."""
     source, weight = call.tensor("input"), call.tensor("weight")
     columns = weight.shape[0] if weight.rank == 2 else ONE
     return contraction(
@@ -47,8 +48,7 @@ def _matmul(call: Call, left: TensorType, right: TensorType) -> OpCost:
     return contraction(rows, columns, left.shape[-1], product(shape[: len(shape) - matrix]))
 
 
-@rule("aten.matmul", "aten.linalg_matmul", "aten.mm", "aten.bmm", "aten.mv", "aten.dot", "aten.vdot", "aten.linalg_vecdot",
-      "aten._int_mm", "aten._scaled_mm")  # fmt: skip
+@rule(*aten("matmul linalg_matmul mm bmm mv dot vdot linalg_vecdot _int_mm _scaled_mm"))
 def matmul(call: Call) -> OpCost:
     """Matrix product with broadcast batch dimensions: B*M*N*K; a vector has M or N of 1."""
     left, right = _pair(call)

@@ -7,22 +7,20 @@ from __future__ import annotations
 
 from fxcost.ir.expr import ZERO, Expr, maximum, minimum, product, total
 from fxcost.ir.types import DType, TensorType
+from fxcost.ops.names import aten
 from fxcost.ops.registry import Call, OpCost, rule
 from fxcost.ops.touched import in_place, reads
 from fxcost.ops.windows import covered_volume, windows_out
 
 
 @rule(
-    *(f"aten.{name}" for name in "cat concat concatenate stack hstack vstack dstack column_stack row_stack".split()),
-    *(f"aten.{name}" for name in "clone contiguous lift_fresh_copy roll flip fliplr flipud rot90 repeat tile".split()),
-    *(f"aten.{name}" for name in "repeat_interleave tril triu pixel_shuffle pixel_unshuffle channel_shuffle".split()),
-    *(f"aten.{name}" for name in "native_channel_shuffle expand_copy block_diag cartesian_prod combinations".split()),
-    *(f"aten.{name}" for name in "reflection_pad1d reflection_pad2d reflection_pad3d _pad_circular".split()),
-    *(f"aten.{name}" for name in "replication_pad1d replication_pad2d replication_pad3d diag diag_embed".split()),
-    *(
-        f"aten.{name}"
-        for name in "resolve_conj_copy one_hot nonzero nonzero_static argwhere _pack_padded_sequence".split()
+    *aten("cat concat concatenate stack hstack vstack dstack column_stack row_stack clone contiguous lift_fresh_copy"),
+    *aten(
+        "roll flip fliplr flipud rot90 repeat tile repeat_interleave tril triu expand_copy block_diag cartesian_prod"
     ),
+    *aten("combinations pixel_shuffle pixel_unshuffle channel_shuffle native_channel_shuffle diag diag_embed one_hot"),
+    *aten("reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d replication_pad3d"),
+    *aten("_pad_circular nonzero nonzero_static argwhere _pack_padded_sequence"),
     kind="movement",
 )
 def copy(call: Call) -> OpCost:
@@ -31,9 +29,8 @@ def copy(call: Call) -> OpCost:
 
 
 @rule(
-    *(f"aten.{name}_copy" for name in "view permute transpose t unsqueeze squeeze alias detach unbind split".split()),
-    *(f"aten.{name}_copy" for name in "split_with_sizes select slice narrow as_strided diagonal unfold".split()),
-    "aten.unsafe_split_with_sizes_copy",
+    *aten("view permute transpose t unsqueeze squeeze alias detach unbind split split_with_sizes", "_copy"),
+    *aten("select slice narrow as_strided diagonal unfold", "_copy"),
     kind="movement",
 )
 def view_copy(call: Call) -> OpCost:
@@ -147,8 +144,15 @@ def view_scatter(call: Call) -> OpCost:
     return OpCost(reads=reads(call, self=call.tensor("self").numel - call.tensor("src").numel))
 
 
-@rule("aten.slice_backward", "aten.select_backward", "aten.diagonal_backward", "aten.unfold_backward",
-      "aten.index_select_backward", "aten.value_selecting_reduction_backward", kind="movement")  # fmt: skip
+@rule(
+    "aten.slice_backward",
+    "aten.select_backward",
+    "aten.diagonal_backward",
+    "aten.unfold_backward",
+    "aten.index_select_backward",
+    "aten.value_selecting_reduction_backward",
+    kind="movement",
+)
 def view_backward(call: Call) -> OpCost:
     """Zeros with the gradient in its place: reads the gradient, writes all."""
     return OpCost()

@@ -58,17 +58,23 @@ def batch_norm(call: Call) -> OpCost:
     With the batch's own statistics: 4 for mean and variance, 2 to normalise, 1 each for weight and bias; a layer of its
     own then, not foldable.
     """
-    if uses_data_statistics(call):
-        return _by_data(call)
-    return OpCost(other_ops=call.result.numel * arithmetic.AFFINE)
+    if not uses_data_statistics(call):
+        return OpCost(other_ops=call.result.numel * arithmetic.AFFINE)
+    source = call.tensor("input")
+    inside = call.op.startswith("aten.batch_norm")  # the others return mean and deviation
+    return _by_data(call, _statistics(source, call, source.shape[1]) if inside else ())
 
 
 @rule("aten.instance_norm")
 def instance_norm(call: Call) -> OpCost:
-    """Per element: 4 for mean and variance, 2 to normalise, 1 each for weight and bias; 2 with stored statistics."""
-    if uses_data_statistics(call):
-        return _by_data(call)
-    return OpCost(other_ops=call.result.numel * arithmetic.AFFINE)
+    """Per element: 4 for mean and variance, 2 to normalise, 1 each for weight and bias; 2 with stored statistics.
+
+    Mean and reciprocal deviation of every channel of every sample live inside (torch-cpu).
+    """
+    if not uses_data_statistics(call):
+        return OpCost(other_ops=call.result.numel * arithmetic.AFFINE)
+    source = call.tensor("input")
+    return _by_data(call, _statistics(source, call, source.shape[0] * source.shape[1]))
 
 
 @rule("aten.layer_norm")
@@ -102,16 +108,39 @@ def native_norm(call: Call) -> OpCost:
     return _by_data(call)
 
 
-@rule("aten.rms_norm", "aten._fused_rms_norm")
+@rule("aten.rms_norm")
 def rms_norm(call: Call) -> OpCost:
+    """Per element: multiply and add for the mean square, one multiplication to normalise, one for the weight.
+
+    On torch-cpu this is a chain of operators: the square lives beside the means, later the normalised input beside its
+    product with the weight; 16-bit types are computed in float32.
+    """
+    source = call.tensor("input")
+    size, rows = source.numel, product(source.shape[: source.rank - _normalized(call)])
+    weighted, width = call.maybe("weight") is not None, source.dtype.bytes
+    if width >= 4:
+        nbytes = (size + rows if weighted else 2 * rows) * width
+    else:
+        nbytes = (3 * size + rows if weighted else 2 * size + 2 * rows) * 4 - size * width
+    return OpCost(other_ops=size * (3 + _affine(call)), scratch=(Scratch("temporaries", nbytes, 1),))
+
+
+@rule("aten._fused_rms_norm")
+def fused_rms_norm(call: Call) -> OpCost:
     """Per element: multiply and add for the mean square, one multiplication to normalise, one for the weight."""
     return OpCost(other_ops=call.result.numel * (3 + _affine(call)))
 
 
 @rule("aten._weight_norm", "aten._weight_norm_interface")
 def weight_norm(call: Call) -> OpCost:
-    """v * g / |v|: square, add and one multiplication per element of v."""
-    return OpCost(other_ops=call.tensor("v").numel * 3)
+    """Direction times length, v * (g / |v|): square, add and one multiplication per element of v.
+
+    `_weight_norm` holds the norms, one per element of g (torch-cpu).
+    """
+    lengths = call.tensor("g")
+    returned = call.op.startswith("aten._weight_norm_interface")
+    norms = () if returned else (Scratch("norms", lengths.numel, lengths.dtype.bytes),)
+    return OpCost(other_ops=call.tensor("v").numel * 3, scratch=norms)
 
 
 @rule("aten.linalg_vector_norm", "aten.norm", "aten.linalg_norm", "aten.frobenius_norm", "aten.linalg_matrix_norm")
@@ -127,8 +156,14 @@ def renorm(call: Call) -> OpCost:
     return OpCost(other_ops=call.result.numel * 3)
 
 
-@rule("aten.native_layer_norm_backward", "aten.native_group_norm_backward", "aten.native_batch_norm_backward",
-      "aten.batch_norm_backward", "aten.cudnn_batch_norm_backward", "aten._fused_rms_norm_backward")  # fmt: skip
+@rule(
+    "aten.native_layer_norm_backward",
+    "aten.native_group_norm_backward",
+    "aten.native_batch_norm_backward",
+    "aten.batch_norm_backward",
+    "aten.cudnn_batch_norm_backward",
+    "aten._fused_rms_norm_backward",
+)
 def norm_backward(call: Call) -> OpCost:
     """Per element: 2 to normalise again, 2 for each of the two sums that run through the statistics, 4 to combine.
 

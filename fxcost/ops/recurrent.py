@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from fxcost.ir.expr import Expr, product, total
 from fxcost.ir.types import TensorType
-from fxcost.ops.arithmetic import ADD, COMPARE, MULTIPLY, SIGMOID, TANH
+from fxcost.ops.arithmetic import ADD, COMPARE, MULTIPLY, SIGMOID, TANH, per_result
 from fxcost.ops.registry import Call, OpCost, rule
 
 # Per hidden unit after the products. The halves that come from input and state are added, gate by gate.
@@ -24,10 +24,8 @@ def _recurrent(steps: Expr, weights: Sequence[TensorType], flavour: str) -> OpCo
     per_unit, gates = _UNIT[flavour]
     matrices = [weight for weight in weights if weight.rank == 2]
     biases = [weight for weight in weights if weight.rank == 1]
-    hidden = total(m.shape[0] for m in matrices[::2]) // gates
-    if any(len(matrices) % 2 or m.shape[0] is not matrices[0].shape[0] for m in matrices):  # projections among them
-        gate_rows = matrices[0].shape[0]
-        hidden = total(m.shape[0] for m in matrices if m.shape[0] is gate_rows) // (2 * gates)
+    rows = matrices[0].shape[0]  # one row per gate and hidden unit; a projection has others
+    hidden = total(rows for matrix in matrices if matrix.shape[0] is rows) // (2 * gates)
     elements = total(m.numel for m in matrices)
     return OpCost(
         macs=steps * elements,
@@ -38,7 +36,7 @@ def _recurrent(steps: Expr, weights: Sequence[TensorType], flavour: str) -> OpCo
 
 
 def _flavour(call: Call) -> str:
-    name = call.op.split(".")[1].removesuffix("_cell").removeprefix("quantized_")
+    name = call.op.split(".")[1].removesuffix("_cell")
     return name if name in _UNIT else "rnn_tanh"
 
 
@@ -81,3 +79,9 @@ def cudnn_layers(call: Call) -> OpCost:
     mode = call.attr("mode", 2)
     flavour = _MODES.get(mode if isinstance(mode, int) else 2, "lstm")
     return _recurrent(product(call.tensor("input").shape[:-1]), call.tensors("weight"), flavour)
+
+
+@rule("aten._thnn_fused_lstm_cell")
+def fused_lstm_cell(call: Call) -> OpCost:
+    """What an LSTM cell does after its products, per hidden unit: three sigmoids, two tanhs, the state's arithmetic."""
+    return per_result(call, _LSTM)

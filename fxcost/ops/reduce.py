@@ -2,25 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from fxcost.ir.expr import Expr, total
 from fxcost.ops import arithmetic
+from fxcost.ops.names import aten
 from fxcost.ops.registry import Call, OpCost, rule
-
-
-def _input(call: Call) -> Expr:
-    """Elements of the tensor that is reduced: the first operand."""
-    return call.tensor(call.node.slots[0]).numel
-
-
-def _per_input(operations: int, reason: str) -> Callable[[Call], OpCost]:
-    def cost(call: Call) -> OpCost:
-        return OpCost(other_ops=_input(call) * operations)
-
-    cost.__doc__ = f"{operations} per input element: {reason}."
-    return cost
-
 
 _TABLE: dict[str, tuple[int, str]] = {
     "sum mean nansum nanmean prod amax amin aminmax max min argmax argmin any all count_nonzero trace": (1, "one pass"),
@@ -37,22 +22,30 @@ _TABLE: dict[str, tuple[int, str]] = {
     ),
     "_softmax_backward_data": (4, "g * y, its sum, subtract, multiply"),
     "_log_softmax_backward_data": (arithmetic.TRANSCENDENTAL + 3, "sum of g, exp, multiply, subtract"),
-    "sort argsort msort topk kthvalue median nanmedian mode quantile nanquantile unique_consecutive _unique2 unique_dim": (
+    "sort argsort msort topk kthvalue median nanmedian mode quantile nanquantile unique_consecutive _unique2": (
         1,
         "one pass; how many comparisons a sort makes depends on its algorithm",
     ),
     "histc bincount bucketize searchsorted isin": (1, "one placement"),
     "equal allclose dist": (2, "a difference (or comparison) and its accumulation"),
-    "masked_softmax": (arithmetic.SOFTMAX + 1, "softmax and the mask"),
 }
 
 
-def _register() -> None:
-    for names, (operations, reason) in _TABLE.items():
-        rule(*(f"aten.{name}" for name in names.split()))(_per_input(operations, reason))
+def _input(call: Call) -> Expr:
+    """Elements of the tensor that is reduced: the first operand."""
+    return call.tensor(call.node.slots[0]).numel
 
 
-_register()
+def _register(words: str, operations: int, reason: str) -> None:
+    def reduction(call: Call) -> OpCost:
+        return OpCost(other_ops=_input(call) * operations)
+
+    reduction.__doc__ = f"{operations} per input element: {reason}."
+    rule(*aten(words))(reduction)
+
+
+for _words, (_operations, _reason) in _TABLE.items():
+    _register(_words, _operations, _reason)
 
 
 @rule("aten.diff")
@@ -65,7 +58,7 @@ def diff(call: Call) -> OpCost:
 @rule("aten.cosine_similarity")
 def cosine_similarity(call: Call) -> OpCost:
     """Three dot products: six per element of the larger operand, and a root and a division per result."""
-    largest = max((t for t in call.operands if hasattr(t, "numel")), key=lambda t: t.rank)
+    largest = max(call.tensor("x1"), call.tensor("x2"), key=lambda tensor: tensor.rank)
     return OpCost(other_ops=total((largest.numel * 6, call.result.numel * 2)))
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from fxcost.ops.names import aten
 from fxcost.ops.registry import Call, OpCost, rule
 from fxcost.ops.touched import untouched
 
@@ -12,28 +13,28 @@ _VIEWS = (
     "view _unsafe_view _reshape_alias reshape reshape_as view_as flatten unflatten ravel transpose permute movedim "
     "moveaxis swapaxes swapdims t numpy_T mT mH matrix_H adjoint expand expand_as broadcast_to broadcast_tensors slice "
     "select narrow squeeze unsqueeze split split_with_sizes tensor_split hsplit vsplit dsplit chunk unsafe_split "
-    "unsafe_split_with_sizes unsafe_chunk unbind alias detach lift lift_fresh view_as_real view_as_complex imag "
-    "conj _conj _neg_view resolve_conj resolve_neg as_strided diagonal linalg_diagonal unfold meshgrid atleast_1d "
-    "atleast_2d atleast_3d requires_grad_ set_ align_to rename pin_memory data values indices slice_inverse"
+    "unsafe_split_with_sizes unsafe_chunk unbind alias detach lift lift_fresh view_as_real view_as_complex real imag "
+    "positive conj _conj _neg_view resolve_conj resolve_neg as_strided diagonal linalg_diagonal unfold meshgrid "
+    "atleast_1d atleast_2d atleast_3d requires_grad_ set_ pin_memory data values indices slice_inverse"
 )
 
 
-@rule(*(f"aten.{name}" for name in _VIEWS.split()), kind="view")
+@rule(*aten(_VIEWS), kind="view")
 def view(call: Call) -> OpCost:
     """The operand's memory under another shape: nothing is computed or moved.
 
-    Where strides force `reshape` or `flatten` to copy, the storage pass finds the new buffer; this rule charges nothing.
+    Where strides force `reshape` or `flatten` to copy, the storage pass finds the new buffer; this charges nothing.
     """
     return untouched(call)
 
 
 _FREE = (
-    "item _local_scalar_dense is_nonzero Bool Int Float Complex IntImplicit FloatImplicit ScalarImplicit dim size numel "
-    "stride storage_offset is_floating_point is_complex is_same_size result_type can_cast sym_size sym_numel sym_stride "
-    "sym_storage_offset sym_is_contiguous sym_constrain_range sym_constrain_range_for_size _assert_tensor_metadata "
-    "_assert_scalar _assert_async _functional_assert_async _functional_assert_scalar _make_dep_token _print "
-    "_functional_sym_constrain_range _functional_sym_constrain_range_for_size _has_compatible_shallow_copy_type "
-    "record_stream retain_grad"
+    "item _local_scalar_dense is_nonzero Bool Int Float Complex IntImplicit FloatImplicit ScalarImplicit dim size "
+    "numel stride storage_offset is_floating_point is_complex is_same_size result_type can_cast sym_size sym_numel "
+    "sym_stride sym_storage_offset sym_is_contiguous sym_constrain_range sym_constrain_range_for_size "
+    "_assert_tensor_metadata _assert_scalar _assert_async _functional_assert_async _functional_assert_scalar "
+    "_make_dep_token _print _functional_sym_constrain_range _functional_sym_constrain_range_for_size "
+    "_has_compatible_shallow_copy_type record_stream retain_grad"
 )
 _PYTHON = (
     "getitem add sub mul floordiv truediv mod neg pos pow eq ne lt le gt ge and_ or_ xor not_ abs index lshift rshift "
@@ -41,13 +42,13 @@ _PYTHON = (
 )
 _MATH = "ceil floor sqrt trunc log log2 exp sin cos tan asin acos atan sinh cosh tanh pow isnan isinf gcd prod"
 _TORCH = (
-    "sym_max sym_min sym_float sym_int sym_not sym_ite sym_sum sym_sqrt _sym_sqrt _sym_sin _sym_cos _sym_log2 sym_fresh_size "
-    "_check _check_is_size"
+    "sym_max sym_min sym_float sym_int sym_not sym_ite sym_sum sym_sqrt _sym_sqrt _sym_sin _sym_cos _sym_log2 "
+    "sym_fresh_size _check _check_is_size"
 )
 
 
 @rule(
-    *(f"aten.{name}" for name in _FREE.split()),
+    *aten(_FREE),
     *(f"_operator.{name}" for name in _PYTHON.split()),
     *(f"math.{name}" for name in _MATH.split()),
     *(f"torch.{name}" for name in _TORCH.split()),

@@ -88,8 +88,8 @@ def covered_volume(
     steps = call.ints("stride", rank, 1) if stride is None else stride
     gaps = call.ints("dilation", rank, 1)
     return product(
-        covered(*dimension[:-1], dimension[-1][0], None if rounded_up else dimension[-1][1])
-        for dimension in zip(source, counts, kernel, steps, gaps, padding, strict=True)
+        covered(size, count, k, s, d, before, None if rounded_up else after)
+        for size, count, k, s, d, (before, after) in zip(source, counts, kernel, steps, gaps, padding, strict=True)
     )
 
 
@@ -97,7 +97,7 @@ def adaptive_window_total(size: Expr, count: Expr) -> Expr:
     """Sum of the adaptive windows' lengths along one dimension: window i is [i*size//count, ceil((i+1)*size/count)).
 
     Neighbours share one element wherever count does not divide i*size, so the sum is size + count - gcd(size, count).
-    Exact where the greatest common divisor is known or the count is at most 16; else size + count - 1 is an upper bound.
+    Exact where the greatest common divisor is known or the count is at most 16; else size + count - 1, an upper bound.
     """
     known, number = size.constant, count.constant
     if known is not None and number is not None:

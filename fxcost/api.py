@@ -1,0 +1,368 @@
+"""analyze and Cost: capture a model once, run the pipeline, answer questions.
+
+The torch side is imported only when a model is captured; a graph read from IR text is analysed without torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fxcost.errors import FileError, ModelError, SpecError, UnknownName, UnknownOps, nearest
+from fxcost.ir.graph import Graph, Standing
+from fxcost.ir.symbols import SymbolInfo, check_point
+from fxcost.passes.cost import Costs
+from fxcost.passes.liveness import Liveness, Owner, owner
+from fxcost.passes.totals import COUNTED, IN_MEMORY, UNITS, Totals
+from fxcost.pipeline import Facts, Options
+from fxcost.query.breakdown import METRICS, ModuleRow, NodeRow, flatten, module_tree, node_rows, op_sums
+from fxcost.query.explain import Explanation, explain_node, find_nodes
+from fxcost.query.quantity import Constraint, Quantity
+from fxcost.query.solve import Solution, solve
+from fxcost.query.table import Table
+
+if TYPE_CHECKING:
+    from fxcost.capture.program import Source
+    from fxcost.passes.estimate import Estimate
+    from fxcost.target import Target
+
+Progress = Callable[[str], None]
+MODES = ("inference",)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How a cost came to be: enough to capture the model again at another point, and what each stage took."""
+
+    model: Any = None
+    specs: Any = ()
+    kwargs: Mapping[str, Any] | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    program: Any = None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a model costs, as formulas in its symbols. Made by `analyze`."""
+
+    graph: Graph
+    options: Options = Options()
+    mode: str = "inference"
+    warnings: tuple[str, ...] = ()
+    origin: Origin = field(default=Origin(), repr=False, compare=False)
+
+    # -- the model -------------------------------------------------------------------------------------------------
+    @cached_property
+    def facts(self) -> Facts:
+        """Facts about the graph under these options."""
+        return Facts(self.graph, self.options)
+
+    @property
+    def symbols(self) -> dict[str, SymbolInfo]:
+        """Name -> range, multiple and the size it was traced at."""
+        return {s.name: s for s in self.graph.symbols}
+
+    @property
+    def fixed_dims(self) -> dict[str, str]:
+        """Dimensions asked for as symbols that the model itself pins, each with the reason."""
+        return dict(self.graph.fixed)
+
+    @property
+    def domain(self) -> tuple[str, ...]:
+        """Guards under which the formulas hold, as comparisons."""
+        return tuple(str(guard) for guard in self.graph.domain)
+
+    @property
+    def unknown_ops(self) -> dict[str, int]:
+        """Operators without a cost rule -> how often; totals are lower bounds when there are any."""
+        return dict(self.facts[Costs].unknown)
+
+    @property
+    def standing(self) -> Standing:
+        """Standing of the counted totals."""
+        return self.graph.standing.combine(Standing.LOWER) if self.unknown_ops else self.graph.standing
+
+    # -- quantities ------------------------------------------------------------------------------------------------
+    @cached_property
+    def quantities(self) -> dict[str, Quantity]:
+        """Every quantity by name."""
+        totals = self.facts[Totals]
+        return {name: self._quantity(name, totals) for name in UNITS}
+
+    def _quantity(self, name: str, totals: Totals) -> Quantity:
+        standing = self.standing if name in COUNTED else self.graph.standing
+        domain = self.graph.domain + (totals.guards if name in IN_MEMORY else ())
+        value = totals.values[name]
+        symbols = tuple(s for s in self.graph.symbols if s.kind == "size" or s.name in value.symbols)
+        again = self._recaptured if self.origin.model is not None else None
+        return Quantity(name, UNITS[name], value, standing, domain, symbols, again)
+
+    def _recaptured(self, name: str, point: Mapping[str, int]) -> int:
+        value = self.recapture(point).total(name)(**point)
+        assert isinstance(value, int), "a capture at a point is complete there"
+        return value
+
+    def recapture(self, point: Mapping[str, int]) -> Cost:
+        """Capture the model again with this point as the example size."""
+        if self.origin.model is None:
+            raise ModelError("a graph read from text cannot be captured again; analyse the model itself")
+        return _captured(self.origin.model, self.origin.specs, self.origin.kwargs, self.options, self.graph.name, point)
+
+    def total(self, name: str) -> Quantity:
+        """The quantity called `name`; raises UnknownName with the nearest names."""
+        if name not in self.quantities:
+            raise UnknownName(f"there is no quantity {name!r}{nearest(name, self.quantities)}")
+        return self.quantities[name]
+
+    def __getattr__(self, name: str) -> Quantity:
+        if name in UNITS:
+            return self.quantities[name]
+        raise AttributeError(f"Cost has no attribute {name!r}{nearest(name, [*UNITS, *dir(type(self))])}")
+
+    def arithmetic_intensity(self, **sizes: int) -> Fraction:
+        """FLOP per byte of traffic at a point, exact."""
+        names = ("flops", "read_bytes", "write_bytes", "weight_bytes")
+        values = [self.total(n)(**sizes) for n in names]
+        if not all(isinstance(v, int) for v in values):
+            raise SpecError("arithmetic_intensity is a fraction: give every symbol a size")
+        flops, *traffic = values
+        return Fraction(flops, max(sum(traffic), 1))
+
+    # -- tables ----------------------------------------------------------------------------------------------------
+    @cached_property
+    def nodes(self) -> tuple[NodeRow, ...]:
+        """Every node with its costs as expressions."""
+        return node_rows(self.graph, self.facts)
+
+    @cached_property
+    def modules(self) -> ModuleRow:
+        """The tree of modules; every level adds up to its parent."""
+        return module_tree(self.graph, self.nodes)
+
+    def by_node(self) -> Table:
+        """One row a node, in traced order."""
+        rows = [
+            {"name": r.name, "op": r.op, "module": r.module, "shape": list(map(str, r.shape)), "dtype": r.dtype}
+            | {m: self._part(m, r.metrics) for m in METRICS}
+            for r in self.nodes
+        ]
+        return Table(("name", "op", "module", "shape", "dtype", *METRICS), tuple(rows))
+
+    def by_module(self, depth: int = 2) -> Table:
+        """One row a module down to `depth` levels, parents before children; each level adds up to its parent."""
+        rows = [
+            {"module": r.path or self.graph.name, "level": level, "calls": r.calls}
+            | {m: self._part(m, r.metrics) for m in METRICS}
+            for level, r in flatten(self.modules, depth)
+        ]
+        return Table(("module", "level", "calls", *METRICS), tuple(rows))
+
+    def by_op(self) -> Table:
+        """One row an operator with how often it occurs."""
+        rows = [
+            {"op": op, "count": count} | {m: self._part(m, sums) for m in METRICS}
+            for op, (count, sums) in op_sums(self.nodes).items()
+        ]
+        return Table(("op", "count", *METRICS), tuple(rows))
+
+    def _part(self, metric: str, metrics: Mapping[str, Any]) -> Quantity:
+        return replace(self.quantities[metric], value=metrics[metric], recapture=None)
+
+    # -- questions -------------------------------------------------------------------------------------------------
+    def explain(self, name: str) -> Explanation:
+        """Rule, formula, bindings, convention and source line of a node, or of the first node of a module."""
+        return explain_node(self.graph, self.facts, find_nodes(self.graph, name)[0])
+
+    def peak_owner(self, **sizes: int) -> Owner:
+        """Which step owns the peak at a point, and what is alive there."""
+        point = check_point(self.graph.symbols, sizes)
+        missing = [s.name for s in self.graph.symbols if s.name not in point]
+        if missing:
+            raise SpecError(f"peak_owner needs a size for {', '.join(missing)}")
+        return owner(self.graph, self.facts[Liveness], point)
+
+    def solve(
+        self,
+        constraint: Constraint | Iterable[Constraint],
+        wrt: str,
+        at: Mapping[str, int] | None = None,
+        tie: Mapping[str, str] | None = None,
+    ) -> Solution:
+        """Values of `wrt` that satisfy the constraint(s), exactly, with a proof; see `fxcost.query.solve`."""
+        given = [constraint] if isinstance(constraint, Constraint) else list(constraint)
+        symbols = [s for s in self.graph.symbols if s.kind == "size"]
+        return solve(given, wrt, symbols, at, tie)
+
+    def on(self, target: str | Target, dtype: str | None = None, at: Mapping[str, int] | None = None) -> Estimate:
+        """Latency, energy and fit on a machine; formulas without `at`, numbers with it."""
+        from fxcost.passes.estimate import estimate
+        from fxcost.target import load_target
+
+        machine = load_target(target) if isinstance(target, str) else target
+        point = check_point(self.graph.symbols, at) if at is not None else None
+        return estimate(self.graph, self.facts, machine, dtype, point)
+
+    def check_strict(self) -> None:
+        """Raise UnknownOps when an operator has no rule."""
+        if self.unknown_ops:
+            listed = ", ".join(f"{op} x{n}" for op, n in self.unknown_ops.items())
+            raise UnknownOps(f"{self.graph.name}: no cost rule for {listed}; totals are lower bounds. Add one with fxcost.rule")
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name} = {q} {q.unit}" for name, q in self.quantities.items())
+
+
+def analyze(
+    model: Any,
+    specs: Any = (),
+    *,
+    kwargs: Mapping[str, Any] | None = None,
+    accounting: str = "eager",
+    inputs: str = "freed",
+    weights: str | Mapping[str, str] | None = None,
+    activations: str | None = None,
+    device: str = "cpu",
+    mode: str = "inference",
+    strict: bool = False,
+    check: bool = True,
+    name: str | None = None,
+    progress: Progress = lambda _: None,
+) -> Cost:
+    """Capture a model once and return its costs as formulas.
+
+    Args:
+        model: an nn.Module, ExportedProgram or fx.GraphModule, a loader name (`torchvision:resnet50`), the path of a
+            `.pt2`, or fxcost IR (the path of a `.mlir`, or its text).
+        specs: one input spec or a tuple of them; see the input specs in the README.
+        kwargs: keyword inputs by name.
+        accounting: what the runtime folds: eager, inplace or fused.
+        inputs: graph inputs are freed after their last reader, held by the caller, or excluded.
+        weights: width of parameters (`int8`), or widths by name pattern.
+        activations: width of floating activations.
+        device: whose strides decide what copies: cpu or meta.
+        mode: inference.
+        strict: raise UnknownOps instead of reporting lower bounds.
+        check: compare the count with one eager run at another size.
+        name: what to call the model.
+        progress: called with a line at each stage.
+
+    Raises SpecError, UnknownName, FileError, CaptureError, UnknownOps; see `fxcost.errors`.
+    """
+    if mode not in MODES:
+        raise SpecError(f"mode={mode!r} is not one of {', '.join(MODES)}{nearest(mode, MODES)}")
+    options = Options(
+        accounting=accounting,
+        inputs=inputs,
+        weights=_patterns(weights),
+        activations=_width_name(activations),
+        device=device,
+    )
+    if isinstance(model, Graph):
+        cost = Cost(model, options, mode)
+    elif _is_text(model):
+        cost = Cost(_read_text(model), options, mode)
+    else:
+        cost = _captured(model, specs, kwargs, options, name, None, check=check, progress=progress)
+    if strict:
+        cost.check_strict()
+    return cost
+
+
+def _captured(
+    model: Any,
+    specs: Any,
+    kwargs: Mapping[str, Any] | None,
+    options: Options,
+    name: str | None,
+    point: Mapping[str, int] | None,
+    *,
+    check: bool = False,
+    progress: Progress = lambda _: None,
+) -> Cost:
+    from fxcost.capture.program import capture_graph
+
+    source = capture_graph(model, specs, kwargs, name=name, point=point, progress=progress)
+    origin = Origin(model, specs, kwargs, source.seconds, source.program)
+    cost = Cost(source.graph, options, "inference", (), origin)
+    if check and source.eager_count is not None:
+        progress("comparing with an eager run at another size")
+        return _checked(cost, source)
+    return cost
+
+
+def _checked(cost: Cost, source: Source) -> Cost:
+    """Compare the formula with torch's own count of one eager run away from the traced size."""
+    import time
+
+    families = {r.rule.family for r in cost.facts[Costs].rows if r.rule is not None and r.macs.constant != 0}
+    if not families <= {"conv", "matmul", "attention", "einsum"} or cost.unknown_ops:
+        return cost  # torch's counter has no formula for what this model does
+    start = time.process_time()
+    for point in _other_points(cost.graph):
+        try:
+            counted, expected = source.eager_count(point), cost.macs(**point)  # type: ignore[misc]
+        except Exception:  # this size is outside what the model or the formula takes: try the next
+            continue
+        seconds = {**cost.origin.seconds, "check": time.process_time() - start}
+        origin = replace(cost.origin, seconds=seconds)
+        if counted == expected:
+            return replace(cost, origin=origin)
+        where = ", ".join(f"{n}={v}" for n, v in point.items())
+        note = f"self-check at {where}: the formula gives {expected:,} MACs, an eager run {counted:,}; treat totals as lower bounds"
+        graph = replace(cost.graph, standing=Standing.LOWER, notes=(*cost.graph.notes, note))
+        return replace(cost, graph=graph, warnings=(*cost.warnings, note), origin=origin)
+    return cost
+
+
+def _other_points(graph: Graph) -> list[dict[str, int]]:
+    """Points away from the traced one: larger sizes with a batch of one, then smaller ones."""
+    traced = {s.name: (s, s.hint) for s in graph.symbols if s.hint is not None}
+
+    def point(move: Callable[[str, int], int]) -> dict[str, int]:
+        moved: dict[str, int] = {}
+        for name, (info, hint) in traced.items():
+            size = max(move(name, hint or 1), info.min)
+            size = size if info.max is None else min(size, info.max)
+            moved[name] = max(size // info.multiple_of, 1) * info.multiple_of
+        return moved
+
+    return [
+        point(lambda name, hint: 1 if name == "N" else hint + 64 if hint >= 128 else hint + 3),
+        point(lambda name, hint: 1 if name == "N" else max(hint // 2, 1)),
+    ]
+
+
+def _patterns(weights: str | Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
+    from fxcost.ir.widths import width
+
+    if weights is None:
+        return ()
+    pairs = (("*", weights),) if isinstance(weights, str) else tuple(weights.items())
+    return tuple((pattern, width(name).name) for pattern, name in pairs)
+
+
+def _width_name(name: str | None) -> str | None:
+    from fxcost.ir.widths import width
+
+    return None if name is None else width(name).name
+
+
+def _is_text(model: Any) -> bool:
+    return (isinstance(model, Path) and model.suffix == ".mlir") or (
+        isinstance(model, str) and (model.endswith(".mlir") or "\n" in model)
+    )
+
+
+def _read_text(model: str | Path) -> Graph:
+    from fxcost.ir.text_reader import parse_graph, read_graph
+
+    if isinstance(model, str) and "\n" in model:
+        return parse_graph(model)
+    path = Path(model)
+    if not path.is_file():
+        raise FileError(f"{path}: no such file; expected fxcost IR text (.mlir)")
+    return read_graph(path)

@@ -1,0 +1,251 @@
+"""From what the user gives to a graph: the one entry of the torch side.
+
+`capture_graph` takes a module, an ExportedProgram, a GraphModule, a path or a loader name, walks the ladder and lowers;
+a model that torch.export cannot take is recorded at one size and its graph marked `numeric`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils import _pytree as pytree
+
+from fxcost.capture.count import eager_macs
+from fxcost.capture.inputs import check_hints, tensors
+from fxcost.capture.ladder import Captured, Probed, Request, bind_size, climb, first_line, probe, quiet_inference, user_inputs
+from fxcost.capture.loaders import load_model, load_program
+from fxcost.capture.record import record
+from fxcost.capture.specs import SpecReader, TensorSpec
+from fxcost.capture.twin import Positional, evaluating, meta_twin
+from fxcost.errors import CaptureError, SpecError
+from fxcost.ir.expr import Expr, substitute, symbol
+from fxcost.ir.graph import Graph
+from fxcost.ir.predicate import Predicate
+from fxcost.ir.symbols import SymbolInfo
+from fxcost.lower import lower
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A captured graph with what is needed to ask the model again: seconds by stage and an eager count of MACs."""
+
+    graph: Graph
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    eager_count: Callable[[Mapping[str, int]], int] | None = None
+    program: Any = None
+
+
+def capture_graph(
+    model: Any,
+    specs: Any = (),
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    name: str | None = None,
+    point: Mapping[str, int] | None = None,
+    progress: Progress = lambda _: None,
+) -> Source:
+    """Capture `model` with inputs `specs` (and keyword inputs `kwargs`); `point` overrides the sizes to trace at.
+
+    Raises SpecError, UnknownName or FileError for wrong input, CaptureError for a model that even one recorded run
+    cannot take.
+    """
+    start = time.process_time()
+    reader = SpecReader()
+    args, named = read_specs(reader, specs, kwargs or {})
+    symbols = {n: replace(s, hint=(point or {}).get(n, s.hint)) for n, s in reader.symbols.items()}
+    check_hints(symbols)
+    label = name or _name_of(model)
+    if isinstance(model, str | Path):
+        progress(f"building {label}")
+        model = load_program(Path(model)) if str(model).endswith(".pt2") else load_model(str(model))
+    built = time.process_time() - start
+    if isinstance(model, torch.export.ExportedProgram):
+        return _from_program(model, (*args, *named.values()), symbols, label, built)
+    if not isinstance(model, nn.Module):
+        raise SpecError(f"cannot analyse {type(model).__name__}; expected an nn.Module, ExportedProgram, GraphModule or a path")
+    if not args and not named:
+        raise SpecError(f"{label}: no inputs given; say what the model takes, for example 'N,3,H,W'")
+    source = _from_module(model, args, named, symbols, label, progress)
+    return replace(source, seconds={"build": built, **source.seconds})
+
+
+def read_specs(reader: SpecReader, specs: Any, kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Parse every spec text; tensors and numbers pass through. A multiple (`H=32*h`) replaces its symbol everywhere."""
+    items = (specs,) if isinstance(specs, str | torch.Tensor) else tuple(specs)
+    args = tuple(_read(reader, i) for i in items if not (isinstance(i, str) and reader.declare(i)))
+    named = {key: _read(reader, value) for key, value in kwargs.items()}
+    if not reader.multiples:
+        return args, named
+    for name in reader.multiples:
+        reader.symbols.pop(name, None)
+
+    def multiplied(leaf: Any) -> Any:
+        if not isinstance(leaf, TensorSpec):
+            return leaf
+        return replace(leaf, shape=tuple(substitute(size, reader.multiples) for size in leaf.shape))
+
+    return pytree.tree_map(multiplied, args), pytree.tree_map(multiplied, named)
+
+
+def _read(reader: SpecReader, item: Any) -> Any:
+    if isinstance(item, str):
+        return reader.read(item)
+    if isinstance(item, list | tuple):
+        return type(item)(_read(reader, part) for part in item)
+    if isinstance(item, torch.Tensor | bool | int | float | TensorSpec) or item is None:
+        return item
+    raise SpecError(f"an input is {type(item).__name__}; expected a spec such as 'N,3,H,W', a tensor or a list of them")
+
+
+def _name_of(model: Any) -> str:
+    return str(model) if isinstance(model, str | Path) else type(model).__name__
+
+
+def _from_module(
+    model: nn.Module,
+    args: tuple[Any, ...],
+    named: Mapping[str, Any],
+    symbols: Mapping[str, SymbolInfo],
+    label: str,
+    progress: Progress,
+) -> Source:
+    twin = meta_twin(model)
+    failure = ""
+    if twin is not None:
+        request = _request(twin, args, named, symbols, "meta")
+        progress(f"trying sizes of {label}")
+        probed = probe(request)
+        progress(f"capturing {label}")
+        captured, failure = climb(request, probed)
+        if captured is not None:
+            return _lowered(captured, request, probed, label)
+    # Some models look at values, or make tensors on the CPU, while they run: try with the user's own tensors.
+    with evaluating(model):
+        if any(p.device.type == "meta" for p in model.parameters()):
+            return _recorded(_request(twin or model, args, named, symbols, "meta"), label, failure)
+        request = _request(model, args, named, symbols, "cpu")
+        progress(f"capturing {label} on the CPU")
+        probed = probe(request)
+        captured, failure = climb(request, probed)
+        if captured is not None:
+            return _lowered(captured, request, probed, label)
+        return _recorded(request, label, failure, probed)
+
+
+def _request(
+    model: nn.Module, args: tuple[Any, ...], named: Mapping[str, Any], symbols: Mapping[str, SymbolInfo], device: str
+) -> Request:
+    if named:
+        wrapper = Positional(model, tuple(named)).eval()
+        return Request(wrapper, (*args, *named.values()), symbols, device, "wrapped.")
+    return Request(model, args, symbols, device)
+
+
+def _lowered(captured: Captured, request: Request, probed: Probed, label: str) -> Source:
+    start = time.process_time()
+    graph = lower(captured, label)
+    seconds = {**captured.seconds, "lower": time.process_time() - start}
+    pinned = {n: _size_of(request, captured, n) for n in captured.fixed}
+
+    def count(point: Mapping[str, int]) -> int:
+        return eager_macs(request, {**pinned, **point})
+
+    return Source(graph, seconds, count if probed.point is not None else None, captured.program)
+
+
+def _size_of(request: Request, captured: Captured, name: str) -> int:
+    """The size a pinned dimension has, as its reason begins with (`H=224: ...`)."""
+    return int(captured.fixed[name].partition(":")[0].partition("=")[2])
+
+
+def _recorded(request: Request, label: str, failure: str, probed: Probed | None = None) -> Source:
+    probed = probed or probe(request)
+    if probed.point is None:
+        raise CaptureError(
+            f"{label}: torch.export failed ({failure or 'no attempt'}) and the model itself does not run with these "
+            f"inputs: {probed.error}; check the input specs against the model's forward"
+        )
+    start = time.process_time()
+    try:
+        graph = record(request.module, tensors(request.specs, probed.point, request.device), label, f"torch.export: {failure}")
+    except Exception as error:  # the model is the user's; whatever it raises is the answer
+        raise CaptureError(f"{label}: torch.export failed ({failure}), and recording a run raised {first_line(error)}") from error
+    fixed = {n: f"{n}={probed.point[n]}: the model could only be recorded at one size" for n in request.symbols}
+    seconds = {"probe": probed.seconds, "record": time.process_time() - start}
+    return Source(replace(graph, fixed=fixed), seconds)
+
+
+def _from_program(
+    program: Any, specs: Sequence[Any], symbols: Mapping[str, SymbolInfo], label: str, built: float
+) -> Source:
+    """Lower an ExportedProgram as it is; specs only name its dimensions, without them torch's names stay."""
+    start = time.process_time()
+    found = user_inputs(program)
+    leaves = list(pytree.tree_leaves(tuple(specs)))
+    if leaves and len(leaves) != len(found):
+        raise SpecError(f"{label} takes {len(found)} inputs, {len(leaves)} specs were given")
+    bindings: dict[str, Expr] = {}
+    domain: list[Predicate] = []
+    fixed: dict[str, str] = {}
+    for position, example in enumerate(found):
+        if not isinstance(example, torch.Tensor):
+            continue
+        leaf = leaves[position] if leaves else None
+        if isinstance(leaf, TensorSpec):
+            if len(leaf.shape) != example.ndim:
+                raise SpecError(f"{label}: input {position} has {example.ndim} dimensions, its spec has {len(leaf.shape)}")
+            for wanted, size in zip(leaf.shape, example.shape, strict=True):
+                _check_static(label, position, wanted, size)
+                bind_size(wanted, size, bindings, domain, fixed)
+        else:
+            for size in example.shape:
+                if isinstance(size, torch.SymInt) and size.node.expr.is_Symbol:
+                    bindings.setdefault(size.node.expr.name, symbol(size.node.expr.name))
+    known = {n: symbols.get(n, SymbolInfo(n)) for value in bindings.values() for n in sorted(value.symbols)}
+    hints = _hints(found, bindings)
+    pinned = {n: int(why) for n, why in _pinned_sizes(leaves, found).items() if n in fixed}
+    captured = Captured(
+        program,
+        tuple(replace(s, hint=hints.get(n, s.hint)) for n, s in known.items() if n not in fixed),
+        {k: substitute(v, pinned) for k, v in bindings.items()},
+        {n: f"{n}={pinned[n]}: the exported program is fixed to this size" for n in fixed},
+        tuple(domain),
+        "given as an exported program",
+    )
+    with quiet_inference():
+        graph = lower(captured, label)
+    return Source(graph, {"build": built, "lower": time.process_time() - start}, None, program)
+
+
+def _check_static(label: str, position: int, wanted: Expr, size: Any) -> None:
+    if wanted.constant is not None and isinstance(size, int) and wanted.constant != size:
+        raise SpecError(f"{label}: input {position} has a size {size} where its spec says {wanted}")
+
+
+def _hints(found: Sequence[Any], bindings: Mapping[str, Expr]) -> dict[str, int]:
+    hints: dict[str, int] = {}
+    for example in found:
+        for size in example.shape if isinstance(example, torch.Tensor) else ():
+            if isinstance(size, torch.SymInt) and size.node.expr.is_Symbol and size.node.hint is not None:
+                value = bindings.get(size.node.expr.name)
+                if value is not None and str(value) in value.symbols:
+                    hints[str(value)] = int(size.node.hint)
+    return hints
+
+
+def _pinned_sizes(leaves: Sequence[Any], found: Sequence[Any]) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for leaf, example in zip(leaves, found, strict=False):
+        if isinstance(leaf, TensorSpec) and isinstance(example, torch.Tensor):
+            for wanted, size in zip(leaf.shape, example.shape, strict=True):
+                if str(wanted) in wanted.symbols and isinstance(size, int):
+                    sizes[str(wanted)] = size
+    return sizes

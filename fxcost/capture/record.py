@@ -1,0 +1,173 @@
+"""The last rung: record one run, operator by operator, at one size.
+
+Nothing is symbolic here: the graph holds what was dispatched (the decomposed operators), its standing is `numeric`, and
+its numbers hold for this run alone. Values are told apart by object; storages that reappear are views of their owner.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.module_tracker import ModuleTracker
+
+from fxcost.capture.inputs import TORCH_DTYPES
+from fxcost.capture.ladder import quiet_inference
+from fxcost.ir.expr import as_expr
+from fxcost.ir.graph import NO_EFFECTS, Attribute, Effects, Graph, Node, Standing, State, Value
+from fxcost.ir.types import ScalarType, TensorType, ValueType
+
+_DTYPES = {torch_type: dtype for dtype, torch_type in TORCH_DTYPES.items()}
+
+
+class Recorder(TorchDispatchMode):
+    """Collects a node for every dispatched operator."""
+
+    def __init__(self, model: nn.Module, inputs: Any, tracker: ModuleTracker) -> None:
+        """Name the model's tensors and the inputs before the run."""
+        super().__init__()
+        self.nodes: list[Node] = []
+        self.states: list[State] = []
+        self.inputs: list[Value] = []
+        self.ids: dict[int, str] = {}
+        self.tensors: dict[str, Any] = {}  # by value; objects stay alive, so that an id never names two tensors
+        self.names: dict[str, int] = {}
+        self.tracker = tracker
+        self._name_states(model)
+        for leaf in pytree.tree_leaves(inputs):
+            if isinstance(leaf, torch.Tensor):
+                self.inputs.append(self._value("input", leaf))
+
+    def _name_states(self, model: nn.Module) -> None:
+        paths: dict[int, list[str]] = {}
+        entries = [("parameter", model.named_parameters(remove_duplicate=False)), ("buffer", model.named_buffers(remove_duplicate=False))]
+        found: dict[int, tuple[str, torch.Tensor]] = {}
+        for kind, items in entries:
+            for path, tensor in items:
+                paths.setdefault(id(tensor), []).append(path)
+                found.setdefault(id(tensor), (kind, tensor))
+        for key, (kind, tensor) in found.items():
+            value = self._value(paths[key][0].replace(".", "_"), tensor)
+            self.states.append(State(value, kind, tuple(paths[key]), kind == "parameter" and tensor.requires_grad))
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        self._note(func, args, kwargs, result)
+        return result
+
+    def _note(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:
+        operands: list[str] = []
+        slots: list[str] = []
+        attrs: dict[str, Attribute] = {}
+        for position, argument in enumerate(func._schema.arguments):
+            value = args[position] if position < len(args) else kwargs.get(argument.name, argument.default_value)
+            self._argument(argument.name, value, operands, slots, attrs)
+        leaves = list(result) if isinstance(result, tuple | list) else [result]
+        written = [i for i, s in enumerate(slots) if self._writes(func, s)]
+        views: list[tuple[int, int]] = []
+        results: list[Value] = []
+        for leaf in leaves:
+            if isinstance(leaf, torch.Tensor):
+                source = self._owner(leaf, operands)
+                if source is not None:
+                    views.append((len(results), source))
+                results.append(self._value(func._schema.name.rpartition("::")[2], leaf))
+            elif isinstance(leaf, bool | int | float):
+                kind = "bool" if isinstance(leaf, bool) else "int" if isinstance(leaf, int) else "float"
+                results.append(Value(self._unique("number"), ScalarType(kind)))
+        namespace, _, name = func._schema.name.partition("::")
+        overload = "" if func._overloadname == "default" else f".{func._overloadname}"
+        effects = Effects(tuple(views), tuple(written)) if views or written else NO_EFFECTS
+        self.nodes.append(
+            Node(
+                name=results[0].id if results else self._unique(name),
+                op=f"{namespace}.{name}{overload}",
+                operands=tuple(operands),
+                slots=tuple(slots),
+                attrs=attrs,
+                results=tuple(results),
+                module=self._module(),
+                effects=effects,
+            )
+        )
+
+    @staticmethod
+    def _writes(func: Any, slot: str) -> bool:
+        name = slot.partition(".")[0]
+        return any(a.name == name and a.alias_info is not None and a.alias_info.is_write for a in func._schema.arguments)
+
+    def _module(self) -> str:
+        parents = [p for p in self.tracker.parents if p != "Global"]
+        return max(parents, key=len).partition(".")[2] if parents else ""
+
+    def _argument(self, slot: str, value: Any, operands: list[str], slots: list[str], attrs: dict[str, Attribute]) -> None:
+        if isinstance(value, torch.Tensor):
+            operands.append(self._known(value))
+            slots.append(slot)
+        elif isinstance(value, list | tuple) and any(isinstance(v, torch.Tensor) for v in value):
+            for position, item in enumerate(value):
+                if isinstance(item, torch.Tensor):
+                    operands.append(self._known(item))
+                    slots.append(f"{slot}.{position}")
+        elif value is not None:
+            attrs[slot] = _attribute(value)
+
+    def _known(self, tensor: torch.Tensor) -> str:
+        """The tensor's id; one that nothing produced under our eyes is a constant of the model."""
+        if id(tensor) not in self.ids:
+            self.states.append(State(self._value("constant", tensor), "constant", (f"constant_{len(self.states)}",)))
+        return self.ids[id(tensor)]
+
+    def _owner(self, tensor: torch.Tensor, operands: list[str]) -> int | None:
+        storage = tensor.untyped_storage()._cdata
+        for position, operand in enumerate(operands):
+            if self.tensors[operand].untyped_storage()._cdata == storage:
+                return position
+        return None
+
+    def _value(self, wanted: str, tensor: torch.Tensor) -> Value:
+        value = Value(self._unique(wanted), _type(tensor))
+        self.ids[id(tensor)] = value.id
+        self.tensors[value.id] = tensor
+        return value
+
+    def _unique(self, wanted: str) -> str:
+        count = self.names.get(wanted, 0)
+        self.names[wanted] = count + 1
+        return wanted if not count else f"{wanted}_{count}"
+
+
+def record(model: nn.Module, inputs: Any, name: str, note: str) -> Graph:
+    """Run the model once and return what was dispatched; whatever the model raises comes out."""
+    tracker = ModuleTracker()
+    recorder = Recorder(model, inputs, tracker)
+    with quiet_inference(), tracker, recorder:
+        result = model(*inputs)
+    outputs = [recorder.ids[id(leaf)] for leaf in pytree.tree_leaves(result) if id(leaf) in recorder.ids]
+    return Graph(
+        name=name,
+        states=tuple(recorder.states),
+        inputs=tuple(recorder.inputs),
+        nodes=tuple(recorder.nodes),
+        outputs=tuple(outputs),
+        standing=Standing.NUMERIC,
+        notes=("captured: one run recorded, numbers hold at this size alone", note),
+    )
+
+
+def _type(tensor: torch.Tensor) -> ValueType:
+    return TensorType(tuple(as_expr(int(size)) for size in tensor.shape), _DTYPES[tensor.dtype])
+
+
+def _attribute(value: Any) -> Attribute:
+    if isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, torch.dtype):
+        return _DTYPES[value].short if value in _DTYPES else str(value)
+    if isinstance(value, list | tuple):
+        return tuple(_attribute(v) for v in value)
+    return str(value)

@@ -1,0 +1,74 @@
+"""The domain of a graph's formulas: guards, without those that other guards or the symbols' ranges imply."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from fxcost.ir.expr import Range, const, symbol
+from fxcost.ir.predicate import AllOf, Compare, Predicate, decide
+from fxcost.ir.prove import proves_nonnegative
+
+
+def simplify_domain(guards: Iterable[Predicate], ranges: Mapping[str, Range]) -> tuple[Predicate, ...]:
+    """Distinct guards that are not implied; bounds of single symbols come first and tighten the ranges for the rest."""
+    parts: dict[Predicate, None] = {}
+    for guard in guards:
+        for part in guard.parts if isinstance(guard, AllOf) else (guard,):
+            if decide(part, ranges) is not True:
+                parts[part] = None
+    kept: list[Predicate] = []
+    tightened = dict(ranges)
+    for name, (low, high) in _single_bounds(parts).items():
+        old_low, old_high = tightened.get(name, (1, None))
+        if low is not None and (old_low is None or low > old_low):
+            kept.append(Compare(">=", symbol(name), const(low)))
+            old_low = low
+        if high is not None and (old_high is None or high < old_high):
+            kept.append(Compare("<=", symbol(name), const(high)))
+            old_high = high
+        tightened[name] = (old_low, old_high)
+    kept += [part for part in parts if not _implied(part, tightened)]
+    return tuple(dict.fromkeys(kept))
+
+
+def _implied(guard: Predicate, ranges: Mapping[str, Range]) -> bool:
+    if decide(guard, ranges) is True:
+        return True
+    if not isinstance(guard, Compare):
+        return False
+    difference = guard.left - guard.right
+    goals = {
+        ">=": [difference],
+        ">": [difference - 1],
+        "<=": [-difference],
+        "<": [-difference - 1],
+        "!=": [difference - 1, -difference - 1],
+    }.get(guard.op, [])
+    return any(proves_nonnegative(goal, ranges) for goal in goals)
+
+
+def _single_bounds(parts: Iterable[Predicate]) -> dict[str, tuple[int | None, int | None]]:
+    """Bounds from guards of the form `symbol OP constant`."""
+    found: dict[str, tuple[int | None, int | None]] = {}
+    for part in parts:
+        name, limit = _symbol_against_constant(part)
+        if name is None or not isinstance(part, Compare):
+            continue
+        low, high = found.get(name, (None, None))
+        if part.op in {">=", ">"}:
+            bound = limit + (part.op == ">")
+            low = bound if low is None else max(low, bound)
+        elif part.op in {"<=", "<"}:
+            bound = limit - (part.op == "<")
+            high = bound if high is None else min(high, bound)
+        found[name] = (low, high)
+    return found
+
+
+def _symbol_against_constant(part: Predicate) -> tuple[str | None, int]:
+    if isinstance(part, Compare) and part.right.constant is not None:
+        names = part.left.symbols
+        if len(names) == 1 and str(part.left) in names:
+            return str(part.left), part.right.constant
+    return None, 0
+

@@ -1,0 +1,29 @@
+"""Constraints as people type them: `peak_memory <= 320KB`, `macs < 300M`, `peak_memory <= model_bytes`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from fxcost.errors import SpecError, UnknownName, nearest
+from fxcost.query.quantity import Constraint, Quantity
+from fxcost.query.units import parse_amount
+
+_FORM = re.compile(r"\s*([A-Za-z_]\w*)\s*(<=|>=|<|>)\s*(.+?)\s*")
+
+
+def parse_constraint(text: str, quantities: Mapping[str, Quantity]) -> Constraint:
+    """Read `QUANTITY OP AMOUNT`; raises SpecError or UnknownName."""
+    found = _FORM.fullmatch(text)
+    if not found:
+        raise SpecError(f"constraint {text!r}: expected QUANTITY <= AMOUNT, for example 'peak_memory <= 320KB'")
+    left = _named(found[1], text, quantities)
+    right = _named(found[3], text, quantities) if found[3].isidentifier() else parse_amount(found[3])
+    return {"<=": left.__le__, "<": left.__lt__, ">=": left.__ge__, ">": left.__gt__}[found[2]](right)
+
+
+def _named(name: str, text: str, quantities: Mapping[str, Quantity]) -> Quantity:
+    found = quantities.get(name)
+    if found is None:
+        raise UnknownName(f"constraint {text!r}: there is no quantity {name!r}{nearest(name, quantities)}")
+    return found

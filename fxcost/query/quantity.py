@@ -1,0 +1,241 @@
+"""A quantity: an exact formula with its unit, its standing and the domain on which it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from math import ceil, floor
+from typing import TYPE_CHECKING, Any
+
+from fxcost.errors import ModelError, OutsideDomain, SpecError
+from fxcost.ir.evaluate import evaluate, over_arrays
+from fxcost.ir.expr import Expr, Range, as_expr, const, substitute
+from fxcost.ir.graph import Standing
+from fxcost.ir.predicate import AllOf, AnyOf, Compare, Predicate, decide, holds, replace_symbols
+from fxcost.ir.symbols import SymbolInfo, check_point, ranges_of
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Recapture = Callable[[str, Mapping[str, int]], int]
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """`quantity OP bound` with OP one of <= < >= >; made by comparing quantities."""
+
+    quantity: Quantity
+    op: str
+    bound: Quantity
+
+    def __str__(self) -> str:
+        bound = self.bound
+        right = f"{bound.value.constant:,} {bound.unit}" if bound.value.constant is not None else bound.name
+        return f"{self.quantity.name} {self.op} {right}"
+
+    def __bool__(self) -> bool:
+        raise ModelError(f"the constraint {self} is no truth value; pass it to solve, or compare numbers at a point")
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """An exact integer expression in the symbols, with a unit.
+
+    Call it with sizes for the exact number; with some of them for a quantity in the rest. `expr` is the sympy
+    expression, `compile` a vectorised function. Comparing with a number or a quantity makes a Constraint.
+    """
+
+    name: str
+    unit: str
+    value: Expr
+    standing: Standing = Standing.EXACT
+    domain: tuple[Predicate, ...] = ()
+    symbols: tuple[SymbolInfo, ...] = ()
+    recapture: Recapture | None = field(default=None, compare=False, repr=False)
+
+    def __call__(self, *, recapture: bool = False, **sizes: int) -> Any:
+        """The exact integer at a point, or a Quantity in the symbols that are missing.
+
+        Raises SpecError for an unknown symbol or a size outside its range, OutsideDomain naming the guard that is false
+        there; with `recapture=True` the model is captured again at that point instead.
+        """
+        point = check_point(self.symbols, sizes)
+        if any(s.name not in point for s in self.symbols if s.name in self.value.symbols):
+            return self.substituted(dict(point))
+        for guard in self.domain:
+            known = replace_symbols(guard, point)
+            settled = decide(known, ranges_of(self.symbols))
+            if settled is False:
+                if recapture and self.recapture is not None:
+                    return self.recapture(self.name, point)
+                where = ", ".join(f"{n}={v}" for n, v in point.items())
+                raise OutsideDomain(
+                    f"{self.name} at {where}: the formula holds where {guard}, which is false there; "
+                    "call with recapture=True to capture the model anew at this point"
+                )
+        return evaluate(self.value, point)
+
+    def substituted(self, sizes: Mapping[str, Expr | int]) -> Quantity:
+        """The quantity with symbols replaced by numbers or expressions; its domain follows."""
+        ranges = ranges_of(self.symbols)
+        guards = []
+        for guard in self.domain:
+            known = replace_symbols(guard, sizes)
+            if decide(known, ranges) is not True:
+                guards.append(known)
+        left = tuple(s for s in self.symbols if s.name not in sizes)
+        return replace(self, value=substitute(self.value, sizes), domain=tuple(guards), symbols=left)
+
+    @property
+    def expr(self) -> Any:
+        """The formula as a sympy expression; floor division is the exact integer function FloorDiv."""
+        from fxcost.ir.sympy_bridge import to_sympy
+
+        return to_sympy(self.value)
+
+    def compile(self) -> Callable[..., np.ndarray[Any, Any]]:
+        """A vectorised function of int64 arrays, one keyword a symbol, exact at every size.
+
+        Points outside the domain come back masked (numpy.ma); without a domain the result is a plain array.
+        """
+        names = tuple(sorted(self.value.symbols))
+        function = over_arrays(self.value, names)
+        checks = [_mask_of(guard) for guard in self.domain]
+        known = {s.name for s in self.symbols} | set(names)
+
+        def call(**columns: Any) -> np.ndarray[Any, Any]:
+            import numpy as np
+
+            unknown = columns.keys() - known
+            missing = set(names) - columns.keys()
+            if unknown or missing:
+                raise SpecError(
+                    f"{self.name} takes {', '.join(names) or 'no symbols'}; unknown: {', '.join(sorted(unknown)) or '-'}, "
+                    f"missing: {', '.join(sorted(missing)) or '-'}"
+                )
+            result = function(*(columns[n] for n in names))
+            if not checks:
+                return result
+            bad = np.zeros(result.shape, dtype=bool)
+            for check in checks:
+                bad |= ~np.broadcast_to(check(columns), result.shape)
+            return np.ma.masked_array(result, mask=bad)
+
+        return call
+
+    def latex(self) -> str:
+        """The formula in LaTeX."""
+        import sympy
+
+        return str(sympy.latex(self.expr))
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {self.latex()}$"
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+    def __int__(self) -> int:
+        if self.value.constant is None:
+            raise ModelError(f"{self.name} is a formula in {', '.join(sorted(self.value.symbols))}; call it with sizes")
+        return self.value.constant
+
+    # -- constraints -----------------------------------------------------------------------------------------------
+    def __le__(self, bound: object) -> Constraint:
+        return self._against("<=", bound, floor)
+
+    def __lt__(self, bound: object) -> Constraint:
+        return self._against("<", bound, ceil)
+
+    def __ge__(self, bound: object) -> Constraint:
+        return self._against(">=", bound, ceil)
+
+    def __gt__(self, bound: object) -> Constraint:
+        return self._against(">", bound, floor)
+
+    def _against(self, op: str, bound: object, rounded: Callable[[Fraction], int]) -> Constraint:
+        if isinstance(bound, Quantity):
+            if bound.unit != self.unit:
+                raise SpecError(f"{self.name} is in {self.unit}, {bound.name} in {bound.unit}: they cannot be compared")
+            return Constraint(self, op, bound)
+        if isinstance(bound, bool) or not isinstance(bound, int | float | Fraction):
+            raise SpecError(f"{self.name} {op} {bound!r}: expected a number or a quantity")
+        try:  # the comparison of an integer with a fraction is one with the integer beside it
+            limit = rounded(Fraction(bound))
+        except (ValueError, OverflowError) as error:
+            raise SpecError(f"{self.name} {op} {bound!r}: expected a finite number") from error
+        return Constraint(self, op, Quantity(str(limit), self.unit, const(limit)))
+
+    # -- arithmetic ------------------------------------------------------------------------------------------------
+    def __add__(self, other: Quantity | int) -> Quantity:
+        return self._combined("+", other, lambda a, b: a + b)
+
+    def __sub__(self, other: Quantity | int) -> Quantity:
+        return self._combined("-", other, lambda a, b: a - b)
+
+    def __mul__(self, other: int) -> Quantity:
+        return self._combined("*", other, lambda a, b: a * b)
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def _combined(self, sign: str, other: Quantity | int, combine: Callable[[Expr, Expr], Expr]) -> Quantity:
+        if isinstance(other, Quantity):
+            if other.unit != self.unit:
+                raise SpecError(f"{self.name} is in {self.unit}, {other.name} in {other.unit}: no sum of the two")
+            known = {s.name: s for s in (*self.symbols, *other.symbols)}
+            return replace(
+                self,
+                name=f"{self.name} {sign} {other.name}",
+                value=combine(self.value, other.value),
+                standing=self.standing.combine(other.standing),
+                domain=tuple(dict.fromkeys((*self.domain, *other.domain))),
+                symbols=tuple(known.values()),
+                recapture=None,
+            )
+        return replace(self, name=f"{self.name} {sign} {other}", value=combine(self.value, as_expr(other)), recapture=None)
+
+    @property
+    def ranges(self) -> dict[str, Range]:
+        """Ranges of the symbols, by name."""
+        return ranges_of(self.symbols)
+
+
+def _mask_of(guard: Predicate) -> Callable[[Mapping[str, Any]], Any]:
+    """A vectorised test of a guard."""
+    if isinstance(guard, AllOf | AnyOf):
+        parts = [_mask_of(p) for p in guard.parts]
+        every = isinstance(guard, AllOf)
+
+        def combined(columns: Mapping[str, Any]) -> Any:
+            import numpy as np
+
+            results = [p(columns) for p in parts]
+            return np.logical_and.reduce(results) if every else np.logical_or.reduce(results)
+
+        return combined
+    return _mask_of_comparison(guard)
+
+
+def _mask_of_comparison(guard: Compare) -> Callable[[Mapping[str, Any]], Any]:
+    difference = guard.left - guard.right
+    names = tuple(sorted(difference.symbols))
+    function = over_arrays(difference, names)
+
+    def test(columns: Mapping[str, Any]) -> Any:
+        value = function(*(columns[n] for n in names))
+        return {
+            "==": value == 0,
+            "!=": value != 0,
+            "<": value < 0,
+            "<=": value <= 0,
+            ">": value > 0,
+            ">=": value >= 0,
+        }[guard.op]
+
+    return test
+
+
+def inside(domain: tuple[Predicate, ...], point: Mapping[str, int]) -> bool:
+    """True when every guard holds at the point."""
+    return all(holds(guard, point) for guard in domain)

@@ -1,0 +1,61 @@
+"""Tables of plain rows: what by_node, by_module and by_op return."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of named cells; cells are text, integers, floats, quantities or None."""
+
+    columns: tuple[str, ...]
+    rows: tuple[Mapping[str, Any], ...]
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, position: int) -> Mapping[str, Any]:
+        return self.rows[position]
+
+    def to_csv(self) -> str:
+        """Comma-separated text with a header line."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(self.columns)
+        writer.writerows([_text(row.get(column)) for column in self.columns] for row in self.rows)
+        return out.getvalue()
+
+    def to_markdown(self) -> str:
+        """A GitHub table; pipes in names are escaped."""
+        lines = ["| " + " | ".join(self.columns) + " |", "|" + "---|" * len(self.columns)]
+        for row in self.rows:
+            cells = (_text(row.get(column)).replace("|", "\\|") for column in self.columns)
+            lines.append("| " + " | ".join(cells) + " |")
+        return "\n".join(lines) + "\n"
+
+    def to_pandas(self) -> Any:
+        """A pandas DataFrame; pandas comes with the extra `pandas`."""
+        try:
+            import pandas
+        except ImportError as error:
+            from fxcost.errors import SpecError
+
+            raise SpecError("to_pandas needs pandas; pip install 'fxcost[pandas]'") from error
+        return pandas.DataFrame([dict(row) for row in self.rows], columns=list(self.columns))
+
+    def __str__(self) -> str:
+        cells = [list(self.columns), *([_text(row.get(c)) for c in self.columns] for row in self.rows)]
+        widths = [max(len(line[i]) for line in cells) for i in range(len(self.columns))]
+        return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells)
+
+
+def _text(cell: Any) -> str:
+    return "" if cell is None else str(cell)

@@ -1,0 +1,67 @@
+"""Units people write and read: KB is 10^3 bytes, KiB is 2^10."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+from fxcost.errors import SpecError, nearest
+
+KB, MB, GB, TB = 10**3, 10**6, 10**9, 10**12
+KiB, MiB, GiB, TiB = 2**10, 2**20, 2**30, 2**40
+
+_SUFFIXES = {
+    "": 1,
+    "B": 1,
+    "KB": KB,
+    "MB": MB,
+    "GB": GB,
+    "TB": TB,
+    "KiB": KiB,
+    "MiB": MiB,
+    "GiB": GiB,
+    "TiB": TiB,
+    "K": KB,
+    "M": MB,
+    "G": GB,
+    "T": TB,
+}
+_NUMBER = re.compile(r"\s*([0-9][0-9_,]*(?:\.[0-9]+)?(?:e\+?[0-9]{1,2})?)\s*([A-Za-z]*)\s*")
+
+
+def parse_amount(text: str) -> Fraction:
+    """Read `320KB`, `1.5MiB`, `300M` or `4096` exactly; raises SpecError with what is expected."""
+    found = _NUMBER.fullmatch(text)
+    if not found or len(found[1]) > 40:
+        raise SpecError(f"{text.strip()!r} is not an amount; write a number and a unit, for example 320KB, 1.5MiB or 300M")
+    suffix = {"kB": "KB", "k": "K"}.get(found[2], found[2])
+    if suffix not in _SUFFIXES:
+        raise SpecError(f"unknown unit {suffix!r} in {text.strip()!r}{nearest(suffix, [s for s in _SUFFIXES if s])}")
+    return Fraction(found[1].replace("_", "").replace(",", "")) * _SUFFIXES[suffix]
+
+
+def human(value: float, unit: str) -> str:
+    """A number for people: `4.09 GMAC`, `6.42 MB`, `25.6 M`; exact below ten thousand."""
+    short = {"bytes": "B", "elements": ""}.get(unit, unit)
+    if abs(value) < 10_000 and value == int(value):
+        return f"{int(value):,} {short}".strip()
+    for scale, letter in ((10**18, "E"), (10**15, "P"), (10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "K")):
+        if abs(value) >= scale:
+            return f"{value / scale:.3g} {letter}{short}".strip() if abs(value) / scale < 999.5 else f"{value / scale:,.0f} {letter}{short}"
+    return f"{value:.3g} {short}".strip()
+
+
+def seconds(value: float) -> str:
+    """A duration for people."""
+    for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
+        if value >= scale:
+            return f"{value / scale:.3g} {unit}"
+    return f"{value / 1e-9:.3g} ns"
+
+
+def joules(value: float) -> str:
+    """An energy for people."""
+    for scale, unit in ((1.0, "J"), (1e-3, "mJ"), (1e-6, "uJ")):
+        if value >= scale:
+            return f"{value / scale:.3g} {unit}"
+    return f"{value / 1e-9:.3g} nJ"

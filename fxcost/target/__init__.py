@@ -1,0 +1,123 @@
+"""Targets: what a machine can do at best, every figure with its source; reading and checking the TOML files.
+
+Grammar of a file (`?` is optional, units are part of the key; what is unknown is left out, never guessed)::
+
+    target     ::= name vendor class runtime notes? compute memory+ overhead? efficiency? energy? limits? sources+
+    compute    ::= DTYPE_ops_per_s? ... cores? clock_hz?     dense peaks, a MAC is 2 operations; never sparse ones
+    memory     ::= name holds capacity_bytes? banks_bytes? bandwidth persistent? instances?         near to far
+    bandwidth  ::= bandwidth_bytes_per_s? | read_bandwidth_bytes_per_s? write_bandwidth_bytes_per_s?
+    overhead   ::= default_s? FAMILY_s? ...                  fixed time of one op, by family of cost rules
+    efficiency ::= origin n error counts_other_ops? ( default | FAMILY ){ compute? memory? } ...    share of the peak
+    energy     ::= table node_nm? pj_per_mac{ DTYPE{ mult add } ... } pj_per_byte{ LEVEL ... } static_w?
+    limits     ::= tdp_w? sram_bytes? flash_bytes?           what an application may use, where the machine has more
+    sources    ::= figures document date checked note?       figures: key paths, `*` allowed; one source per figure
+
+A file is read whole or refused: unknown keys, wrong types, numbers out of range, figures without a source are errors.
+`machine.py` says what a target is, `schema.py` what a file may say, `toml.py` reads values and words the complaints.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Final
+
+from fxcost import hw_targets
+from fxcost.errors import FileError, SpecError, UnknownName, nearest
+from fxcost.target.machine import (
+    CHECKED,
+    CLASSES,
+    DTYPES,
+    HOLDS,
+    Efficiency,
+    Energy,
+    FigureRow,
+    Limits,
+    MacEnergy,
+    Memory,
+    Share,
+    Source,
+    Target,
+)
+from fxcost.target.schema import target_of
+from fxcost.target.toml import Malformed
+
+__all__ = [
+    "CHECKED",
+    "CLASSES",
+    "DTYPES",
+    "HOLDS",
+    "Efficiency",
+    "Energy",
+    "FigureRow",
+    "Limits",
+    "MacEnergy",
+    "Memory",
+    "Share",
+    "Source",
+    "Target",
+    "load_target",
+    "parse_target",
+    "targets",
+]
+
+MAX_FILE_BYTES: Final = 64 * 1024
+"""Shipped targets take about 2 KB."""
+
+
+def targets() -> list[str]:
+    """Names of the shipped targets, in alphabetical order."""
+    return hw_targets.names()
+
+
+def load_target(name_or_path: str | PathLike[str]) -> Target:
+    """Read a shipped target by name, or a file whose name ends in `.toml`.
+
+    Raises:
+        UnknownName: no shipped target has that name.
+        FileError: the file cannot be read or does not say what it must say.
+    """
+    asked = fspath(name_or_path)
+    if asked.endswith(".toml"):
+        return parse_target(_bytes_of(asked), asked)
+    try:
+        return parse_target(hw_targets.read(asked), f"{asked}.toml")
+    except UnknownName as error:
+        raise UnknownName(f"{error}; a file of your own must end in .toml") from None
+
+
+def parse_target(raw: bytes, where: str) -> Target:
+    """Read the text of a target file; `where` names it in errors."""
+    if len(raw) > MAX_FILE_BYTES:
+        raise FileError(f"{where}: larger than {MAX_FILE_BYTES:,} bytes; a target file has a few thousand")
+    try:
+        table = tomllib.loads(raw.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise FileError(f"{where}: not UTF-8 text: byte {error.start} is {raw[error.start]:#04x}") from error
+    except RecursionError as error:
+        raise FileError(f"{where}: not a target: nested too deeply") from error
+    except ValueError as error:  # TOMLDecodeError says line and column
+        raise FileError(f"{where}: not valid TOML: {error}") from error
+    try:
+        return target_of(table)
+    except (Malformed, SpecError) as error:
+        raise FileError(f"{where}: {error}") from None
+
+
+def _bytes_of(asked: str) -> bytes:
+    path = Path(asked)
+    try:
+        if path.exists() and not path.is_file():
+            raise FileError(f"{asked}: found a {'directory' if path.is_dir() else 'device'}, expected a TOML file")
+        with path.open("rb") as file:
+            return file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+    except ValueError as error:  # a NUL in the name; FileError is a ValueError, too
+        if isinstance(error, FileError):
+            raise
+        reason = str(error)
+    shown = asked if asked.isprintable() else repr(asked)
+    hint = f"shipped targets go by name alone{nearest(path.stem, targets())}"
+    raise FileError(f"{shown}: cannot be read: {reason}; {hint}")

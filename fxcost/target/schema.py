@@ -1,0 +1,152 @@
+"""What a target file may say: its keys, which of them are required, and what must agree between them."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import Any
+
+from fxcost.errors import nearest
+from fxcost.target import machine, toml
+from fxcost.target.machine import Efficiency, Energy, Limits, MacEnergy, Memory, Share, Source, Target
+from fxcost.target.toml import Malformed, bad, number, number_or_zero, text, whole, word
+
+_COMPUTE = toml.table({f"{d}_ops_per_s": number for d in machine.DTYPES} | {"cores": whole, "clock_hz": number})
+_MEMORY = toml.record(
+    Memory,
+    {
+        "name": word,
+        "holds": toml.choice(machine.HOLDS),
+        "capacity_bytes": whole,
+        "banks_bytes": toml.items(whole),
+        "bandwidth_bytes_per_s": number,
+        "read_bandwidth_bytes_per_s": number,
+        "write_bandwidth_bytes_per_s": number,
+        "persistent": toml.flag,
+        "instances": whole,
+    },
+    required="name holds",
+)
+_SHARE = toml.record(Share, {"compute": number, "memory": number})
+_FIT = toml.table(
+    {"origin": text, "n": whole, "error": number_or_zero, "counts_other_ops": toml.flag}, required="origin n error"
+)
+_MAC = toml.record(MacEnergy, {"mult": number, "add": number}, required="mult add")
+_ENERGY = toml.record(
+    Energy,
+    {
+        "table": text,
+        "node_nm": number,
+        "pj_per_mac": toml.by_name(toml.choice(machine.DTYPES), _MAC),
+        "pj_per_byte": toml.by_name(word, number),
+        "static_w": number_or_zero,
+    },
+    required="table",
+)
+_LIMITS = toml.record(Limits, {"tdp_w": number, "sram_bytes": whole, "flash_bytes": whole})
+_SOURCE = toml.record(
+    Source,
+    {
+        "figures": toml.items(text),
+        "document": text,
+        "date": toml.day,
+        "checked": toml.choice(machine.CHECKED),
+        "note": text,
+    },
+    required="figures document date checked",
+)
+
+
+def _efficiency(path: str, value: Any) -> Efficiency:
+    """The fit's own keys, and one table for each family."""
+    if not isinstance(value, dict):
+        raise bad(path, value, "a table")
+    shares = {key: item for key, item in value.items() if isinstance(item, dict)}
+    fit = _FIT(path, {key: item for key, item in value.items() if key not in shares})
+    if not shares:
+        raise Malformed(f"{path}: states no share; expected {path}.default or {path}.FAMILY with compute or memory")
+    return Efficiency(shares=toml.by_name(word, _SHARE)(path, shares), **fit)
+
+
+_TARGET = toml.table(
+    {
+        "name": toml.title,
+        "vendor": text,
+        "class": toml.choice(machine.CLASSES),
+        "runtime": text,
+        "notes": text,
+        "compute": _COMPUTE,
+        "memory": toml.items(_MEMORY),
+        "overhead": toml.by_name(word, number_or_zero, suffix="_s"),
+        "efficiency": _efficiency,
+        "energy": _ENERGY,
+        "limits": _LIMITS,
+        "sources": toml.items(_SOURCE),
+    },
+    required="name vendor class runtime compute memory sources",
+)
+
+
+def target_of(table: dict[str, Any]) -> Target:
+    """The target that a parsed file describes; raises Malformed naming the key."""
+    read = _TARGET("", table)
+    compute = read.pop("compute")
+    target = Target(
+        kind=read.pop("class"),
+        peaks=tuple((d, compute[key]) for d in machine.DTYPES if (key := f"{d}_ops_per_s") in compute),
+        cores=compute.get("cores"),
+        clock_hz=compute.get("clock_hz"),
+        overhead_s=read.pop("overhead", ()),
+        **read,
+    )
+    _check_memory(target)
+    _check_references(target)
+    _check_sources(target)
+    return target
+
+
+def _check_memory(target: Target) -> None:
+    seen: set[str] = set()
+    for level in target.memory:
+        path = f"memory.{level.name}"
+        if level.name in seen:
+            raise Malformed(f"{path}: two levels have this name, expected each once, near to far")
+        seen.add(level.name)
+        apart = level.read_bandwidth_bytes_per_s or level.write_bandwidth_bytes_per_s
+        if apart and level.bandwidth_bytes_per_s:
+            raise Malformed(f"{path}: found bandwidth_bytes_per_s beside a read or write bandwidth, expected one way")
+        if level.capacity_bytes is not None and sum(level.banks_bytes) > level.capacity_bytes:
+            raise Malformed(
+                f"{path}.banks_bytes: found {sum(level.banks_bytes)} bytes in all, expected at most the level's "
+                f"capacity_bytes, {level.capacity_bytes}"
+            )
+        if level.persistent and level.holds != "weights":
+            raise Malformed(f"{path}.holds: found {level.holds!r} in a persistent level, expected 'weights'")
+
+
+def _check_references(target: Target) -> None:
+    names = [level.name for level in target.memory]
+    for name, _ in target.energy.pj_per_byte if target.energy else ():
+        if name not in names:
+            raise Malformed(f"energy.pj_per_byte.{name}: no memory level has this name{nearest(name, names)}")
+    if target.overhead_s and target.efficiency is None:
+        raise Malformed("overhead: found without an efficiency block, expected both: only `calibrated` uses overheads")
+
+
+def _check_sources(target: Target) -> None:
+    """Every figure has exactly one source, and every source is that of some figure."""
+    claims: dict[str, list[str]] = {key: [] for key, _ in target.figures()}
+    for position, source in enumerate(target.sources):
+        claimed: set[str] = set()
+        for pattern in source.figures:
+            found = {key for key in claims if fnmatchcase(key, pattern)}
+            if not found:
+                where = f"sources[{position}].figures"
+                raise Malformed(f"{where}: {pattern[:80]!r} is no figure of this file{nearest(pattern[:80], claims)}")
+            claimed |= found
+        for key in claimed:
+            claims[key].append(source.document)
+    for key, documents in claims.items():
+        if not documents:
+            raise Malformed(f"{key}: has no source, expected it in the `figures` of a [[sources]] entry")
+        if len(documents) > 1:
+            raise Malformed(f"{key}: found {len(documents)} sources ({'; '.join(documents)}), expected one")

@@ -1,0 +1,173 @@
+"""Estimates: latency, energy and fit of one graph on one target, at a point or as formulas."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from fxcost.errors import SpecError, nearest
+from fxcost.ir.evaluate import evaluate
+from fxcost.ir.expr import Expr, substitute
+from fxcost.ir.graph import Graph
+from fxcost.ir.symbols import check_point
+from fxcost.passes._rates import EnergyFormula, LatencyFormula, Term, at_point
+from fxcost.passes.energy import EnergyUse
+from fxcost.passes.fits import Fits
+from fxcost.passes.fuse import Groups
+from fxcost.passes.latency import Latency, Row
+from fxcost.passes.workload import Work, Workload, in_dtype
+from fxcost.pipeline import Facts
+from fxcost.target import DTYPES, Target
+
+Seconds = float | LatencyFormula | None
+Joules = float | EnergyFormula | None
+
+SPELLINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "float64": "fp64",
+        "float32": "fp32",
+        "float16": "fp16",
+        "half": "fp16",
+        "bfloat16": "bf16",
+        "f64": "fp64",
+        "f32": "fp32",
+        "f16": "fp16",
+        "f8": "fp8",
+        "i8": "int8",
+    }
+)
+
+
+@dataclass(frozen=True)
+class NodeTime:
+    """One op or fused group on the target: counts, both times in seconds, and which one binds.
+
+    `binds` is compute or memory; unknown where a figure is missing on either side; open where the sizes decide.
+    `nodes` are the names of all ops in the group, `name` is the one that gives it its family.
+    """
+
+    name: str
+    op: str
+    module: str
+    nodes: tuple[str, ...]
+    dtype: str
+    macs: int | Expr
+    bytes: int | Expr
+    t_compute_s: Seconds
+    t_memory_s: Seconds
+    binds: str
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Latency in seconds, energy in joules and fit on one target.
+
+    Where `at` gives every symbol the values are floats, else formulas; None where the target states too little for any.
+    `dropped_terms` names everything that is missing, and why. The calibration's origin, n and error are in
+    `target.efficiency`.
+    """
+
+    target: Target
+    dtype: str | None
+    at: Mapping[str, int]
+    lecture: Seconds
+    bound: Seconds
+    roofline: Seconds
+    calibrated: Seconds
+    energy: Joules
+    energy_parts: Mapping[str, Joules]
+    energy_levels: Mapping[str, Joules]
+    fits: Fits
+    dropped_terms: tuple[str, ...]
+    _graph: Graph = field(repr=False, compare=False)
+    _groups: Groups = field(repr=False, compare=False)
+    _workload: Workload = field(repr=False, compare=False)
+    _latency: Latency = field(repr=False, compare=False)
+
+    def by_node(self) -> tuple[NodeTime, ...]:
+        """Every group that works or moves data, in traced order; the roofline is the sum of their larger times."""
+        return tuple(
+            self._node_time(position, work, row)
+            for position, (work, row) in enumerate(zip(self._workload.rows, self._latency.rows, strict=True))
+            if not work.is_idle
+        )
+
+    def _node_time(self, position: int, work: Work, row: Row) -> NodeTime:
+        group, graph, term = self._groups.rows[position], self._graph, row.term
+        anchor = graph.nodes[group.anchor]
+        compute = self._side(Term(compute=term.compute), row.has_compute)
+        memory = self._side(Term(memory=term.memory, streamed=term.streamed), row.has_memory)
+        binds = "open"
+        if not (row.has_compute and row.has_memory):
+            binds = "unknown"
+        elif isinstance(compute, float) and isinstance(memory, float):
+            binds = "compute" if compute >= memory else "memory"
+        return NodeTime(
+            name=anchor.name,
+            op=anchor.op,
+            module=anchor.module,
+            nodes=tuple(graph.nodes[i].name for i in group.nodes),
+            dtype=row.dtype,
+            macs=self._amount(work.macs),
+            bytes=self._amount(work.read_bytes + work.write_bytes + work.weight_bytes),
+            t_compute_s=compute,
+            t_memory_s=memory,
+            binds=binds,
+        )
+
+    def _side(self, term: Term, is_whole: bool) -> Seconds:
+        if not term.loads:
+            return 0.0 if is_whole else None
+        return at_point(LatencyFormula.of([term], self._latency.residence), self.at)
+
+    def _amount(self, amount: Expr) -> int | Expr:
+        if amount.symbols <= self.at.keys():
+            return evaluate(amount, self.at)
+        return substitute(amount, self.at)
+
+
+def estimate(
+    graph: Graph, facts: Facts, target: Target, dtype: str | None = None, env: Mapping[str, int] | None = None
+) -> Estimate:
+    """Estimate a graph on a target.
+
+    Args:
+        graph: the captured model.
+        facts: its facts; accounting and widths are taken from their options.
+        target: the machine.
+        dtype: type to compute in. Weights and activations are stored in it, too, unless the options state widths. None
+            computes in the tensors' own types.
+        env: sizes; without it, or with some symbols missing, the values are formulas. Whether the point lies in the
+            graph's domain is for the caller to see.
+    """
+    name = None if dtype is None else compute_name(dtype)
+    at = check_point(graph.symbols, env or {})
+    facts = in_dtype(graph, facts, name).under(target=target.computing_in(name))
+    found, used = facts[Latency], facts[EnergyUse]
+    return Estimate(
+        target=target,
+        dtype=name,
+        at=at,
+        lecture=at_point(found.lecture, at),
+        bound=at_point(found.bound, at),
+        roofline=at_point(found.roofline, at),
+        calibrated=at_point(found.calibrated, at),
+        energy=at_point(used.total, at),
+        energy_parts={name: at_point(part, at) for name, part in used.parts.items()},
+        energy_levels={name: at_point(level, at) for name, level in used.levels.items()},
+        fits=facts[Fits].at(at),
+        dropped_terms=found.dropped + used.dropped,
+        _graph=graph,
+        _groups=facts[Groups],
+        _workload=facts[Workload],
+        _latency=found,
+    )
+
+
+def compute_name(dtype: str) -> str:
+    """The name that targets use for a type; raises SpecError with the nearest known ones."""
+    name = SPELLINGS.get(dtype, dtype)
+    if name not in DTYPES:
+        raise SpecError(f"dtype={dtype!r} is no compute type{nearest(dtype, DTYPES)}")
+    return name

@@ -1,0 +1,102 @@
+"""Fit: what a model needs of a target's memories, what they have, and the margin.
+
+Weights need their level (flash, or main memory) to take `model_bytes`; activations theirs to take `peak_memory`; where
+both live in one level it must take the sum. A buffer cannot cross a bank: the largest one must fit the largest bank. A
+runtime with one contiguous arena needs the whole arena in one bank; that row is there to be read, and does not decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from fxcost.ir.expr import Expr, Range, as_expr, substitute
+from fxcost.ir.graph import Graph
+from fxcost.ir.predicate import Compare, decide
+from fxcost.ir.symbols import ranges_of
+from fxcost.passes.buffers import Buffers
+from fxcost.passes.latency import target_of
+from fxcost.passes.peak import by_case, largest
+from fxcost.passes.workload import Workload
+from fxcost.pipeline import Facts, register_pass
+from fxcost.target import Memory, Target
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison in bytes; `have_bytes` is None where no source states it. `decides`: the verdict depends on it."""
+
+    what: str
+    level: str
+    need_bytes: Expr
+    have_bytes: int | None
+    decides: bool = True
+
+    @property
+    def margin_bytes(self) -> Expr | None:
+        """What is left over, negative where it does not fit."""
+        return None if self.have_bytes is None else self.have_bytes - self.need_bytes
+
+    def verdict(self, ranges: Mapping[str, Range] | None = None) -> str:
+        """`yes` or `no`, `unknown` without a capacity, `open` where the sizes decide."""
+        if self.have_bytes is None:
+            return "unknown"
+        known = decide(Compare("<=", self.need_bytes, as_expr(self.have_bytes)), ranges)
+        return "open" if known is None else "yes" if known else "no"
+
+
+@dataclass(frozen=True)
+class Fits:
+    """All checks of a target, with the ranges of the symbols that are still open."""
+
+    rows: tuple[Check, ...]
+    ranges: tuple[tuple[str, Range], ...] = ()
+
+    def at(self, env: Mapping[str, int]) -> Fits:
+        """The checks with sizes put in; symbols that `env` leaves out stay open."""
+        bound = tuple(replace(row, need_bytes=substitute(row.need_bytes, env)) for row in self.rows)
+        return Fits(bound, tuple(pair for pair in self.ranges if pair[0] not in env))
+
+    def verdict_of(self, row: Check) -> str:
+        """Verdict of one row over the symbols' ranges."""
+        return row.verdict(dict(self.ranges))
+
+    @property
+    def verdict(self) -> str:
+        """`no` when a deciding check fails, else `open`, else `unknown`, else `yes`."""
+        found = {self.verdict_of(row) for row in self.rows if row.decides}
+        return next(word for word in ("no", "open", "unknown", "yes") if word in found or word == "yes")
+
+
+@register_pass("fits", provides=Fits, requires=(Workload, Buffers), options=("target",))
+def fits(graph: Graph, facts: Facts) -> Fits:
+    """Compare the model's needs with the target's memories."""
+    ranges = ranges_of(graph.symbols)
+    cases = [(case.when, largest((b.size for b in case.buffers), ranges)) for case in facts[Buffers].cases]
+    return Fits(tuple(checks_on(target_of(facts), facts[Workload], by_case(cases))), tuple(ranges.items()))
+
+
+def checks_on(target: Target, work: Workload, largest_buffer: Expr) -> Iterator[Check]:
+    """The rows for a workload whose largest single buffer has that many bytes."""
+    home, store = target.home("activations"), target.home("weights")
+    if home == store:
+        need = work.model_bytes + work.arena_bytes
+        yield Check("weights and activations", home.name, need, _usable(target, home))
+    else:
+        yield Check("weights", store.name, work.model_bytes, _usable(target, store))
+        yield Check("activations", home.name, work.arena_bytes, _usable(target, home))
+    if home.banks_bytes:
+        bank = max(home.banks_bytes)
+        yield Check("largest buffer in the largest bank", home.name, largest_buffer, bank)
+        yield Check("all activations in the largest bank", home.name, work.arena_bytes, bank, decides=False)
+
+
+def _usable(target: Target, level: Memory) -> int | None:
+    """Capacity, or the limit where that is lower: on flash for what persists, on SRAM for a microcontroller's rest."""
+    limit = None
+    if level.persistent:
+        limit = target.limits.flash_bytes
+    elif target.kind == "mcu":
+        limit = target.limits.sram_bytes
+    stated = [size for size in (level.capacity_bytes, limit) if size is not None]
+    return min(stated) if stated else None
