@@ -21,12 +21,14 @@ from fxcost.passes.totals import COUNTED, IN_MEMORY, UNITS, Totals
 from fxcost.pipeline import Facts, Options
 from fxcost.query.breakdown import METRICS, ModuleRow, NodeRow, flatten, module_tree, node_rows, op_sums
 from fxcost.query.explain import Explanation, explain_node, find_nodes
+from fxcost.query.fit import FitAnswer, answer, default_unknown
 from fxcost.query.quantity import Constraint, Quantity
 from fxcost.query.solve import Solution, solve
 from fxcost.query.table import Table
+from fxcost.report.summary import Summary
 
 if TYPE_CHECKING:
-    from fxcost.capture.program import Source
+    from fxcost.lower.model import Source
     from fxcost.passes.estimate import Estimate
     from fxcost.target import Target
 
@@ -206,11 +208,89 @@ class Cost:
         point = check_point(self.graph.symbols, at) if at is not None else None
         return estimate(self.graph, self.facts, machine, dtype, point)
 
+    def fit(
+        self,
+        target: str | Target,
+        at: Mapping[str, int] | None = None,
+        wrt: str | None = None,
+        tie: Mapping[str, str] | None = None,
+        dtype: str | None = None,
+    ) -> FitAnswer:
+        """Does it fit at a point, with what margin, and what is the largest `wrt` that does?
+
+        Without `wrt` the question is about H (W tied to it), else S, else the first symbol. Symbols that are neither
+        given nor tied are one.
+        """
+        symbols = [s for s in self.graph.symbols if s.kind == "size"]
+        ties = dict(tie or {})
+        if wrt is None:
+            wrt, ties = default_unknown(symbols, ties)
+        point = check_point(symbols, at or {})
+        open_names = [s for s in symbols if s.name not in point and s.name != wrt and s.name not in ties]
+        point |= {s.name: max(s.min, s.multiple_of) for s in open_names}
+        estimate = self.on(target, dtype=dtype)
+        domain = self.quantities["peak_memory"].domain
+        name = estimate.target.name
+        return answer(name, estimate.fits, symbols, domain, self.graph.standing, point, wrt, ties)
+
+    def summary(
+        self,
+        at: Mapping[str, int] | None = None,
+        targets: Iterable[str | Target] = (),
+        dtype: str | None = None,
+        depth: int = 2,
+        by: str = "module",
+    ) -> Summary:
+        """Everything a report shows, as one plain object; `fxcost.report.formats.render` turns it into text."""
+        point = check_point(self.graph.symbols, at) if at is not None else None
+        complete = point is not None and all(s.name in point for s in self.graph.symbols)
+        shown = point if complete else self._nominal(point)
+        estimates = {}
+        for target in targets:
+            estimate = self.on(target, dtype, shown)
+            estimates[estimate.target.name] = estimate
+        return Summary(
+            model=self.graph.name,
+            mode=self.mode,
+            options=self.options,
+            standing=self.standing,
+            versions=_versions(),
+            symbols=self.graph.symbols,
+            inputs=tuple(str(v.type) for v in self.graph.inputs),
+            fixed_dims=self.graph.fixed,
+            domain=self.domain,
+            unknown_ops=self.unknown_ops,
+            at=point,
+            point=shown,
+            quantities=self.quantities,
+            nodes=self.nodes,
+            modules=self.modules,
+            owner=owner(self.graph, self.facts[Liveness], shown) if shown is not None else None,
+            estimates=estimates,
+            params_by_dtype=self.facts[Totals].params_by_dtype,
+            notes=self.graph.notes,
+            warnings=self.warnings,
+            depth=depth,
+            by=by,
+        )
+
+    def _nominal(self, point: Mapping[str, int] | None) -> dict[str, int] | None:
+        """The traced sizes with a batch of one: a point for numbers when the user gave none, or not all."""
+        found = dict(point or {})
+        for s in self.graph.symbols:
+            if s.name not in found:
+                if s.hint is None:
+                    return None
+                found[s.name] = max(s.min, s.multiple_of) if s.name == "N" else s.hint
+        return found
+
     def check_strict(self) -> None:
         """Raise UnknownOps when an operator has no rule."""
         if self.unknown_ops:
             listed = ", ".join(f"{op} x{n}" for op, n in self.unknown_ops.items())
-            raise UnknownOps(f"{self.graph.name}: no cost rule for {listed}; totals are lower bounds. Add one with fxcost.rule")
+            raise UnknownOps(
+                f"{self.graph.name}: no cost rule for {listed}; totals are lower bounds. Add one with fxcost.rule"
+            )
 
     def __str__(self) -> str:
         return "\n".join(f"{name} = {q} {q.unit}" for name, q in self.quantities.items())
@@ -283,7 +363,7 @@ def _captured(
     check: bool = False,
     progress: Progress = lambda _: None,
 ) -> Cost:
-    from fxcost.capture.program import capture_graph
+    from fxcost.lower.model import capture_graph
 
     source = capture_graph(model, specs, kwargs, name=name, point=point, progress=progress)
     origin = Origin(model, specs, kwargs, source.seconds, source.program)
@@ -334,6 +414,19 @@ def _other_points(graph: Graph) -> list[dict[str, int]]:
         point(lambda name, hint: 1 if name == "N" else hint + 64 if hint >= 128 else hint + 3),
         point(lambda name, hint: 1 if name == "N" else max(hint // 2, 1)),
     ]
+
+
+def _versions() -> dict[str, str]:
+    """Versions of fxcost and torch, read without importing either."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for package in ("fxcost", "torch"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found
 
 
 def _patterns(weights: str | Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:

@@ -115,7 +115,7 @@ def _dropped(target: Target, work: Workload, latency: Latency) -> Iterator[str]:
     for row in work.rows:
         dtype = dtype_on(target, row)
         if row.macs is not ZERO and _pj_per_mac(target, dtype) is None:
-            yield f"energy of {dtype} products: {target.name} states no energy of a {dtype} MAC"
+            yield f"energy of {dtype} products: {target.name} states no {dtype} MAC"
     places = [
         (work.sum_of("read_bytes", "write_bytes"), "activations", target.home("activations").name),
         (work.sum_of("weight_bytes"), "weights", target.home("weights").name),

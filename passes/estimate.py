@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
+from typing import Any
 
-from fxcost.errors import SpecError, nearest
+from fxcost.errors import OutsideDomain, SpecError, nearest
 from fxcost.ir.evaluate import evaluate
 from fxcost.ir.expr import Expr, substitute
 from fxcost.ir.graph import Graph
-from fxcost.ir.symbols import check_point
-from fxcost.passes._rates import EnergyFormula, LatencyFormula, Term, at_point
+from fxcost.ir.predicate import Predicate, decide, replace_symbols
+from fxcost.ir.symbols import check_point, ranges_of
+from fxcost.passes._rates import EnergyFormula, LatencyFormula, RateFormula, Term, at_point
 from fxcost.passes.energy import EnergyUse
 from fxcost.passes.fits import Fits
 from fxcost.passes.fuse import Groups
 from fxcost.passes.latency import Latency, Row
+from fxcost.passes.totals import Totals
 from fxcost.passes.workload import Work, Workload, in_dtype
 from fxcost.pipeline import Facts
 from fxcost.target import DTYPES, Target
 
 Seconds = float | LatencyFormula | None
 Joules = float | EnergyFormula | None
+
+LATENCIES = ("lecture", "bound", "roofline", "calibrated")
 
 SPELLINGS: Mapping[str, str] = MappingProxyType(
     {
@@ -93,6 +98,22 @@ class Estimate:
             if not work.is_idle
         )
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON: numbers where `at` gives every symbol, else formulas as text; null where unknown."""
+        fit = self.target.efficiency
+        return {
+            "runtime": self.target.runtime,
+            "dtype": self.dtype,
+            "latency_s": {name: _plain(getattr(self, name)) for name in LATENCIES},
+            "calibration": fit and {"origin": fit.origin, "n": fit.n, "error": fit.error},
+            "energy_j": _plain(self.energy),
+            "energy_parts_j": {name: _plain(part) for name, part in self.energy_parts.items()},
+            "energy_levels_j": {name: _plain(level) for name, level in self.energy_levels.items()},
+            "fits": self.fits.to_dict(),
+            "dropped_terms": list(self.dropped_terms),
+            "nodes": [{f.name: _plain(getattr(row, f.name)) for f in fields(row)} for row in self.by_node()],
+        }
+
     def _node_time(self, position: int, work: Work, row: Row) -> NodeTime:
         group, graph, term = self._groups.rows[position], self._graph, row.term
         anchor = graph.nodes[group.anchor]
@@ -138,12 +159,16 @@ def estimate(
         target: the machine.
         dtype: type to compute in. Weights and activations are stored in it, too, unless the options state widths. None
             computes in the tensors' own types.
-        env: sizes; without it, or with some symbols missing, the values are formulas. Whether the point lies in the
-            graph's domain is for the caller to see.
+        env: sizes; without it, or with some symbols missing, the values are formulas.
+
+    Raises:
+        SpecError: an unknown type or symbol, or a size outside its range.
+        OutsideDomain: a guard of the graph, or of its memory formulas, is false at the point.
     """
     name = None if dtype is None else compute_name(dtype)
     at = check_point(graph.symbols, env or {})
     facts = in_dtype(graph, facts, name).under(target=target.computing_in(name))
+    _check_domain(graph, graph.domain + facts[Totals].guards, at)
     found, used = facts[Latency], facts[EnergyUse]
     return Estimate(
         target=target,
@@ -163,6 +188,21 @@ def estimate(
         _workload=facts[Workload],
         _latency=found,
     )
+
+
+def _check_domain(graph: Graph, guards: tuple[Predicate, ...], at: Mapping[str, int]) -> None:
+    ranges = ranges_of(graph.symbols)
+    for guard in guards:
+        if decide(replace_symbols(guard, at), ranges) is False:
+            where = ", ".join(f"{name}={size}" for name, size in at.items())
+            raise OutsideDomain(
+                f"estimate of {graph.name} at {where}: the formulas hold where {guard}, which is false there; "
+                "capture the model at this point"
+            )
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, RateFormula | Expr) else list(value) if isinstance(value, tuple) else value
 
 
 def compute_name(dtype: str) -> str:

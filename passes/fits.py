@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from fxcost.ir.expr import Expr, Range, as_expr, substitute
 from fxcost.ir.graph import Graph
@@ -66,6 +67,27 @@ class Fits:
         """`no` when a deciding check fails, else `open`, else `unknown`, else `yes`."""
         found = {self.verdict_of(row) for row in self.rows if row.decides}
         return next(word for word in ("no", "open", "unknown", "yes") if word in found or word == "yes")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; needs that sizes decide are expressions."""
+        return {"verdict": self.verdict, "checks": [self._row_dict(row) for row in self.rows]}
+
+    def _row_dict(self, row: Check) -> dict[str, Any]:
+        return {
+            "what": row.what,
+            "level": row.level,
+            "need_bytes": _plain(row.need_bytes),
+            "have_bytes": row.have_bytes,
+            "margin_bytes": _plain(row.margin_bytes),
+            "verdict": self.verdict_of(row),
+            "decides": row.decides,
+        }
+
+
+def _plain(amount: Expr | None) -> int | str | None:
+    if amount is None:
+        return None
+    return str(amount) if amount.constant is None else amount.constant
 
 
 @register_pass("fits", provides=Fits, requires=(Workload, Buffers), options=("target",))

@@ -120,7 +120,9 @@ def _group(
     rows, options = facts[Costs].rows, facts.options
     lead, node = rows[anchor], graph.nodes[anchor]
     reads, writes = lead.read_bytes, lead.write_bytes
-    if virtual and node.results and node.results[0].id in virtual:  # a chain that starts at an input: its reader reads it
+    if (
+        virtual and node.results and node.results[0].id in virtual
+    ):  # a chain that starts at an input: its reader reads it
         reads = writes = ZERO
     elif virtual and not (reads.constant == 0 and writes.constant == 0):
         reads, writes, _ = traffic(graph, node, lead.detail, options.weights, options.activations, stored)

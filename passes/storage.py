@@ -76,5 +76,3 @@ def _layouts(
         if followed is not None:
             return followed
     return layout_of(scene)
-
-

@@ -54,9 +54,13 @@ def _grown(inner: st.SearchStrategy[Shadowed]) -> st.SearchStrategy[Shadowed]:
         pairs.map(lambda ab: Shadowed(minimum(*[x.value for x in ab]), lambda p: min(x.shadow(p) for x in ab))),
         inner.map(lambda a: Shadowed(-a.value, lambda p: -a.shadow(p))),
         inner.map(lambda a: Shadowed(a.value**2, lambda p: a.shadow(p) ** 2)),
-        divisions.map(lambda ab: Shadowed(floordiv(ab[0].value, ab[1].value), lambda p: ab[0].shadow(p) // ab[1].shadow(p))),
+        divisions.map(
+            lambda ab: Shadowed(floordiv(ab[0].value, ab[1].value), lambda p: ab[0].shadow(p) // ab[1].shadow(p))
+        ),
         divisions.map(lambda ab: Shadowed(mod(ab[0].value, ab[1].value), lambda p: ab[0].shadow(p) % ab[1].shadow(p))),
-        divisions.map(lambda ab: Shadowed(ceildiv(ab[0].value, ab[1].value), lambda p: -(-ab[0].shadow(p) // ab[1].shadow(p)))),
+        divisions.map(
+            lambda ab: Shadowed(ceildiv(ab[0].value, ab[1].value), lambda p: -(-ab[0].shadow(p) // ab[1].shadow(p)))
+        ),
     )
 
 
@@ -92,7 +96,9 @@ WORDS = st.text(string.ascii_lowercase + "_.", min_size=1, max_size=8)
 TEXTS = st.one_of(WORDS, st.text(st.characters(), max_size=6))
 NAMES = TEXTS.filter(bool)
 OPS = st.one_of(
-    st.sampled_from(["aten.conv2d", "aten.add.Tensor", "transformers.grouped_mm_fallback", "math.ceil", "func.call", "relu"]),
+    st.sampled_from(
+        ["aten.conv2d", "aten.add.Tensor", "transformers.grouped_mm_fallback", "math.ceil", "func.call", "relu"]
+    ),
     NAMES,
 )
 
@@ -101,7 +107,12 @@ _N, _H, _W = (symbol(name) for name in SYMBOLS)
 # Graphs draw from few formulas: test_reader covers their text, and drawing them is slow.
 FORMULAS = st.sampled_from(
     [const(3), const(-7), const(10**299), const(0), _N, _H * 2 - _W, ceildiv(_H, 32) * ceildiv(_W, 32) * _N, -_H, _H**3]
-    + [maximum(_H, 7 * _W + 1, 100), mod(_H * _W, _N + 1), minimum(floordiv(_H, _W), maximum(3, _N - 4)), _N * 10**40 + 1]
+    + [
+        maximum(_H, 7 * _W + 1, 100),
+        mod(_H * _W, _N + 1),
+        minimum(floordiv(_H, _W), maximum(3, _N - 4)),
+        _N * 10**40 + 1,
+    ]
 )
 SIZES = st.one_of(
     st.integers(0, 2048).map(const),
@@ -109,18 +120,23 @@ SIZES = st.one_of(
     st.sampled_from([2**62, 2**63 - 1, 2**63, 2**70]).map(const),
 )
 TENSORS = st.builds(TensorType, st.lists(SIZES, max_size=4).map(tuple), st.sampled_from(DType))
-TYPES: st.SearchStrategy[ValueType] = st.one_of(TENSORS, TENSORS, st.sampled_from(["int", "float", "bool"]).map(ScalarType))
+TYPES: st.SearchStrategy[ValueType] = st.one_of(
+    TENSORS, TENSORS, st.sampled_from(["int", "float", "bool"]).map(ScalarType)
+)
 GUARDS = st.recursive(
     st.builds(Compare, st.sampled_from(["==", "!=", "<", "<=", ">", ">="]), FORMULAS, FORMULAS),
     lambda inner: st.one_of(
-        st.lists(inner, max_size=3).map(lambda p: AllOf(tuple(p))), st.lists(inner, max_size=3).map(lambda p: AnyOf(tuple(p)))
+        st.lists(inner, max_size=3).map(lambda p: AllOf(tuple(p))),
+        st.lists(inner, max_size=3).map(lambda p: AnyOf(tuple(p))),
     ),
     max_leaves=4,
 )
 # NaN only as `math.nan`, which equality can see.
 NUMBERS = st.one_of(
     st.integers(),
-    st.sampled_from([2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 10**299, math.nan, -0.0, 0.0, 1e22, 5e-324, math.inf, -math.inf]),
+    st.sampled_from(
+        [2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 10**299, math.nan, -0.0, 0.0, 1e22, 5e-324, math.inf, -math.inf]
+    ),
     st.floats(allow_nan=False),
 )
 ATTRIBUTES: st.SearchStrategy[Attribute] = st.recursive(

@@ -30,7 +30,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 TORCH_SIDE = ("capture", "lower", "integrate")  # each may import from its left ...
 TORCH_SIDE_MAY_IMPORT = {"errors", "ir", "ops"}  # ... and these
-USES_TORCH_SIDE = {"api", "cli"}
+USES_TORCH_SIDE = {"api", "cli", "__init__"}
 TORCH_PACKAGES = {"torch", "torchvision", "timm", "transformers"}
 SYMPY_BRIDGE = "fxcost.ir.sympy_bridge"
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
-from fxcost.capture.specs import TensorSpec
+from fxcost.ir.specs import TensorSpec
 from fxcost.errors import SpecError
 from fxcost.ir.evaluate import evaluate
 from fxcost.ir.symbols import SymbolInfo

@@ -25,7 +25,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from fxcost.capture.inputs import classify, dynamic_dims, example_points, tensors, with_hints
-from fxcost.capture.specs import TensorSpec
+from fxcost.ir.specs import TensorSpec
 from fxcost.capture.twin import Positional
 from fxcost.ir.expr import Expr, const, floordiv, mod, substitute
 from fxcost.ir.predicate import Compare, Predicate, replace_symbols
@@ -189,9 +189,7 @@ def climb(request: Request, probed: Probed) -> tuple[Captured | None, str]:
     return best, failure
 
 
-def _rungs(
-    request: Request, probed: Probed
-) -> Iterator[tuple[str, dict[str, str], dict[str, int], int]]:
+def _rungs(request: Request, probed: Probed) -> Iterator[tuple[str, dict[str, str], dict[str, int], int]]:
     points = [probed.point] if probed.point is not None else []
     for point in example_points(request.specs, request.symbols):
         if point not in points and len(points) < (3 if probed.point is not None else 1):
@@ -213,7 +211,9 @@ def _rungs(
             yield "symbolic without the spatial sizes", pinned | dict.fromkeys(spatial, why), base, 1
         batch = [n for n in request.symbols if roles.get(n) == "batch" and n not in pinned]
         for kept in batch[:1]:
-            others = {n: pinned.get(n, "no symbolic capture succeeded with this dimension free") for n in request.symbols}
+            others = {
+                n: pinned.get(n, "no symbolic capture succeeded with this dimension free") for n in request.symbols
+            }
             del others[kept]
             if others.keys() != pinned.keys():
                 yield "symbolic in the batch only", others, base, 1
@@ -243,9 +243,7 @@ def _export(request: Request, free: frozenset[str], point: Mapping[str, int], mu
         return torch.export.export(request.module, args, dynamic_shapes=shapes, strict=False)
 
 
-def _bound(
-    request: Request, program: Any, point: Mapping[str, int], fixed: Mapping[str, str], label: str
-) -> Captured:
+def _bound(request: Request, program: Any, point: Mapping[str, int], fixed: Mapping[str, str], label: str) -> Captured:
     """Read from the placeholders what each of torch's symbols means, and which dimensions became numbers."""
     bindings: dict[str, Expr] = {}
     domain: list[Predicate] = []
@@ -311,5 +309,3 @@ def budget(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
-
-

@@ -43,7 +43,10 @@ class Recorder(TorchDispatchMode):
 
     def _name_states(self, model: nn.Module) -> None:
         paths: dict[int, list[str]] = {}
-        entries = [("parameter", model.named_parameters(remove_duplicate=False)), ("buffer", model.named_buffers(remove_duplicate=False))]
+        entries = [
+            ("parameter", model.named_parameters(remove_duplicate=False)),
+            ("buffer", model.named_buffers(remove_duplicate=False)),
+        ]
         found: dict[int, tuple[str, torch.Tensor]] = {}
         for kind, items in entries:
             for path, tensor in items:
@@ -98,13 +101,17 @@ class Recorder(TorchDispatchMode):
     @staticmethod
     def _writes(func: Any, slot: str) -> bool:
         name = slot.partition(".")[0]
-        return any(a.name == name and a.alias_info is not None and a.alias_info.is_write for a in func._schema.arguments)
+        return any(
+            a.name == name and a.alias_info is not None and a.alias_info.is_write for a in func._schema.arguments
+        )
 
     def _module(self) -> str:
         parents = [p for p in self.tracker.parents if p != "Global"]
         return max(parents, key=len).partition(".")[2] if parents else ""
 
-    def _argument(self, slot: str, value: Any, operands: list[str], slots: list[str], attrs: dict[str, Attribute]) -> None:
+    def _argument(
+        self, slot: str, value: Any, operands: list[str], slots: list[str], attrs: dict[str, Attribute]
+    ) -> None:
         if isinstance(value, torch.Tensor):
             operands.append(self._known(value))
             slots.append(slot)

@@ -71,4 +71,3 @@ def _symbol_against_constant(part: Predicate) -> tuple[str | None, int]:
         if len(names) == 1 and str(part.left) in names:
             return str(part.left), part.right.constant
     return None, 0
-

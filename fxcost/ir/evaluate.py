@@ -116,7 +116,11 @@ def _build(
 
     results = [expr_text(value) for value in values]
     source = "\n".join(
-        [f"def function({', '.join(arguments.values())}):", *lines, f"    return ({' '.join(r + ',' for r in results)})"]
+        [
+            f"def function({', '.join(arguments.values())}):",
+            *lines,
+            f"    return ({' '.join(r + ',' for r in results)})",
+        ]
     )
     scope: dict[str, Any] = {"__builtins__": {}, "max": max, "min": min}
     if elementwise:

@@ -14,7 +14,7 @@ divisions by constants fold into one), which makes equal dimensions meet. Ceilin
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from math import gcd
 from typing import Any, Final
@@ -455,7 +455,7 @@ def _multiply(a: Range, b: Range) -> Range:
     """Interval product; None is minus infinity on the left end and plus infinity on the right end."""
     inf = float("inf")
     ends = [
-        0 if 0 in (x, y) else x * y
+        0 if 0 in (x, y) else x * y if inf not in (abs(x), abs(y)) else inf if (x > 0) == (y > 0) else -inf
         for x in (-inf if a[0] is None else a[0], inf if a[1] is None else a[1])
         for y in (-inf if b[0] is None else b[0], inf if b[1] is None else b[1])
     ]
@@ -481,8 +481,8 @@ def _interval(atom: Atom, ranges: Mapping[str, Range] | None) -> Range:
         highs = [s[1] for s in spans]
         return (max(lows) if lows else None), _all_or_none(highs, max)
     if atom.kind == "min":
-        highs = [s[1] for s in spans if s[1] is not None]
-        return _all_or_none([s[0] for s in spans], min), (min(highs) if highs else None)
+        known = [s[1] for s in spans if s[1] is not None]
+        return _all_or_none([s[0] for s in spans], min), (min(known) if known else None)
     (low, high), (by_low, by_high) = spans
     if by_low is None or by_low <= 0:
         return None, None
@@ -528,7 +528,7 @@ def _rebuild(atom: Atom, env: Mapping[str, Expr | int], done: dict[Atom, Expr]) 
     return BUILDERS[atom.kind](*args)
 
 
-BUILDERS: Final = {"floordiv": floordiv, "mod": mod, "max": maximum, "min": minimum}
+BUILDERS: Final[Mapping[str, Callable[..., Expr]]] = {"floordiv": floordiv, "mod": mod, "max": maximum, "min": minimum}
 """Constructor by atom kind, for code that rebuilds expressions (substitution, readers)."""
 
 ZERO: Final = const(0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from fxcost.ir.expr import ONE, ZERO, Expr, as_expr, const, product
 from fxcost.ir.types import TensorType
-from fxcost.ops.registry import Call, OpCost, rule
+from fxcost.ops.registry import Call, OpCost, Scratch, rule
 from fxcost.ops.touched import reads
 from fxcost.ops.windows import covered_volume
 
@@ -45,11 +45,16 @@ def convolution(call: Call, source: TensorType, weight: TensorType, slot: str = 
     out_names = [f"{axis}o" for axis in _AXES[spatial]]
     letters = ["N", "Cout", *out_names]
     sizes = [batch, channels_out, *outer]
-    seen = covered_volume(call, inner, outer, kernel, _padding(call, kernel))
+    padding = _padding(call, kernel)
+    seen = covered_volume(call, inner, outer, kernel, padding)
+    lopsided = any(before is not after for before, after in padding)
+    padded = product(size + after - before for size, (before, after) in zip(inner, padding, strict=True))
+    copy = Scratch("padded input", batch * channels_in * groups * padded, source.dtype.bytes)
     return OpCost(
         macs=product([*sizes, channels_in, *kernel]),
         other_ops=call.result.numel if call.maybe("bias") else ZERO,
         reads=reads(call, **{slot: batch * channels_in * groups * seen}),
+        scratch=(copy,) if lopsided else (),
         formula="*".join([*letters, "(Cin//g)", *_TAPS[spatial]]),
         bind=dict(zip([*letters, *_TAPS[spatial]], [*sizes, *kernel], strict=True))
         | {"Cin": channels_in * groups, "g": groups},
@@ -76,7 +81,8 @@ def transposed_convolution(call: Call, source: TensorType, weight: TensorType) -
 def conv(call: Call) -> OpCost:
     """Convolution: N * Cout * out_spatial * Cin/groups * taps.
 
-    Padded taps count. Input elements that no window covers (strides beyond the kernel, tails) are not read.
+    Padded taps count. Input elements that no window covers (strides beyond the kernel, tails) are not read. For "same"
+    padding that is not the same on both sides torch-cpu first copies the input with the odd element of padding.
     """
     return convolution(call, call.tensor("input"), call.tensor("weight"))
 

@@ -5,7 +5,7 @@ Some depend on their arguments (powers, `alpha`, casts that convert nothing, dro
 
 from __future__ import annotations
 
-from fxcost.ir.expr import ZERO
+from fxcost.ir.expr import ZERO, const
 from fxcost.ops.arithmetic import (
     ADD,
     COMPARE,
@@ -22,7 +22,7 @@ from fxcost.ops.arithmetic import (
     per_result,
 )
 from fxcost.ops.names import aten
-from fxcost.ops.registry import Call, OpCost, rule
+from fxcost.ops.registry import Call, OpCost, Scratch, rule
 from fxcost.ops.touched import reads, untouched
 
 _MOVED = "view_as_complex_copy view_as_real_copy complex polar"
@@ -99,6 +99,14 @@ for _words, (_operations, _reason) in _COMPOSED.items():
 def add(call: Call) -> OpCost:
     """One addition per result element, and one multiplication where `alpha` is not 1."""
     return per_result(call, ADD if call.attr("alpha", 1) == 1 else ADD + MULTIPLY)
+
+
+@rule("aten.where.ScalarOther", "aten.where.ScalarSelf", "aten.where.Scalar", kind="pointwise")
+def where_number(call: Call) -> OpCost:
+    """One selection per result element; torch-cpu makes a tensor of each number first."""
+    numbers = 2 if call.op.endswith(".Scalar") else 1
+    inside = Scratch("numbers as tensors", const(numbers), call.result.dtype.bytes)
+    return OpCost(other_ops=call.result.numel * COMPARE, scratch=(inside,))
 
 
 @rule("aten.pow", kind="pointwise")

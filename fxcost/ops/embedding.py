@@ -21,7 +21,12 @@ def embedding_bag(call: Call) -> OpCost:
     return OpCost(other_ops=taken + weighted, reads=reads(call, weight=taken))
 
 
-@rule("aten.embedding_dense_backward", "aten.embedding_backward", "aten._embedding_bag_dense_backward")
+@rule(
+    "aten.embedding_dense_backward",
+    "aten.embedding_backward",
+    "aten._embedding_bag_dense_backward",
+    "aten._embedding_bag_backward",
+)
 def embedding_backward(call: Call) -> OpCost:
     """Adds every gradient row to its place in a dense gradient of the table; all of it is written."""
     upstream = call.maybe("grad_output") or call.tensor("grad")

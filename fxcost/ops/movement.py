@@ -170,6 +170,12 @@ def pad(call: Call) -> OpCost:
     return OpCost(reads=reads(call, self=product(maximum(size, 0) for size in kept)))
 
 
+@rule(*aten(" ".join(f"{mode}_pad{n}d_backward" for mode in ("reflection", "replication") for n in (1, 2, 3))))
+def pad_backward(call: Call) -> OpCost:
+    """Adds every element of the output gradient to its place; the input is not read."""
+    return OpCost(other_ops=call.tensor("grad_output").numel, reads=reads(call, self=ZERO))
+
+
 @rule("aten.im2col", kind="movement")
 def im2col(call: Call) -> OpCost:
     """Every window as a column; reads the elements that some window covers, writes each as often as it is covered."""

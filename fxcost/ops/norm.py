@@ -143,6 +143,12 @@ def weight_norm(call: Call) -> OpCost:
     return OpCost(other_ops=call.tensor("v").numel * 3, scratch=norms)
 
 
+@rule("aten._weight_norm_interface_backward")
+def weight_norm_backward(call: Call) -> OpCost:
+    """Per element of v: multiply and add for the gradient of g; two multiplications and a subtraction for that of v."""
+    return OpCost(other_ops=call.tensor("saved_v").numel * 5)
+
+
 @rule("aten.linalg_vector_norm", "aten.norm", "aten.linalg_norm", "aten.frobenius_norm", "aten.linalg_matrix_norm")
 def vector_norm(call: Call) -> OpCost:
     """Two per input element: the power (or absolute value) and the sum (or maximum)."""

@@ -85,3 +85,17 @@ def cudnn_layers(call: Call) -> OpCost:
 def fused_lstm_cell(call: Call) -> OpCost:
     """What an LSTM cell does after its products, per hidden unit: three sigmoids, two tanhs, the state's arithmetic."""
     return per_result(call, _LSTM)
+
+
+@rule("aten.mkldnn_rnn_layer_backward")
+def mkldnn_layer_backward(call: Call) -> OpCost:
+    """Gradients of one layer and direction: the MACs of forward for inputs and states, and again for the weights."""
+    elements = total(call.tensor(slot).numel for slot in ("weight1", "weight2"))
+    steps = product(call.tensor("input").shape[:-1])
+    return OpCost(macs=2 * steps * elements, formula="2*T*W", bind={"T": steps, "W": elements})
+
+
+@rule("aten._thnn_fused_gru_cell")
+def fused_gru_cell(call: Call) -> OpCost:
+    """What a GRU cell does after its products, per hidden unit: two sigmoids, a tanh, the state's arithmetic."""
+    return per_result(call, _GRU)

@@ -111,6 +111,14 @@ def grid_sampler(call: Call) -> OpCost:
     return OpCost(other_ops=call.result.numel * each + grid.numel * 2, reads=reads(call, input=seen))
 
 
+@rule("aten.grid_sampler_2d_backward", "aten.grid_sampler_3d_backward")
+def grid_sampler_backward(call: Call) -> OpCost:
+    """Per neighbour and element of the output gradient: multiply and add, for the input and for each coordinate."""
+    source = call.tensor("input")
+    dimensions = source.rank - 2
+    return OpCost(other_ops=call.tensor("grad_output").numel * 2**dimensions * 2 * (1 + dimensions))
+
+
 def _mode(call: Call) -> int:
     mode = call.attr("interpolation_mode", 0)
     return mode if isinstance(mode, int) and mode in (0, 1, 2) else 0

@@ -1,16 +1,17 @@
 """Views, which do no work, and what is free at run time: assertions, size arithmetic, unpacking.
 
-`reshape` and `flatten` may copy; whether they do is a question of strides, which the storage pass answers.
+`reshape` and its like may copy; whether they do is a question of strides, which the storage pass answers.
 """
 
 from __future__ import annotations
 
+from fxcost.ir.expr import ZERO
 from fxcost.ops.names import aten
 from fxcost.ops.registry import Call, OpCost, rule
-from fxcost.ops.touched import untouched
+from fxcost.ops.touched import reads, untouched
 
 _VIEWS = (
-    "view _unsafe_view _reshape_alias reshape reshape_as view_as flatten unflatten ravel transpose permute movedim "
+    "view _unsafe_view _reshape_alias view_as unflatten transpose permute movedim "
     "moveaxis swapaxes swapdims t numpy_T mT mH matrix_H adjoint expand expand_as broadcast_to broadcast_tensors slice "
     "select narrow squeeze unsqueeze split split_with_sizes tensor_split hsplit vsplit dsplit chunk unsafe_split "
     "unsafe_split_with_sizes unsafe_chunk unbind alias detach lift lift_fresh view_as_real view_as_complex real imag "
@@ -21,11 +22,17 @@ _VIEWS = (
 
 @rule(*aten(_VIEWS), kind="view")
 def view(call: Call) -> OpCost:
-    """The operand's memory under another shape: nothing is computed or moved.
-
-    Where strides force `reshape` or `flatten` to copy, the storage pass finds the new buffer; this charges nothing.
-    """
+    """The operand's memory under another shape: nothing is computed or moved."""
     return untouched(call)
+
+
+@rule("aten.reshape", "aten.reshape_as", "aten.flatten", "aten.ravel", kind="view")
+def reshape(call: Call) -> OpCost:
+    """A view, or a copy that reads and writes every element where strides forbid a view.
+
+    The traffic here is that of the copy; it counts only where the storage pass finds that one is made.
+    """
+    return OpCost(reads=reads(call, other=ZERO))
 
 
 _FREE = (

@@ -49,7 +49,8 @@ def node_rows(graph: Graph, facts: Facts) -> tuple[NodeRow, ...]:
     rows = []
     for position, (node, cost) in enumerate(zip(graph.nodes, costs.rows, strict=True)):
         fresh = [
-            o for o in dict.fromkeys(node.operands)
+            o
+            for o in dict.fromkeys(node.operands)
             if o in graph.state_of and graph.state_of[o].kind == "parameter" and o not in counted
         ]
         counted.update(fresh)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from math import floor
 
 from fxcost.errors import SpecError, UnknownName, nearest
 from fxcost.query.quantity import Constraint, Quantity
@@ -27,3 +28,12 @@ def _named(name: str, text: str, quantities: Mapping[str, Quantity]) -> Quantity
     if found is None:
         raise UnknownName(f"constraint {text!r}: there is no quantity {name!r}{nearest(name, quantities)}")
     return found
+
+
+def parse_budget(text: str, quantities: Mapping[str, Quantity]) -> tuple[str, int]:
+    """Read `peak_memory=320KB`: the quantity and the largest integer within the budget."""
+    name, equals, amount = text.partition("=")
+    if not equals:
+        raise SpecError(f"budget {text!r}: expected QUANTITY=AMOUNT, for example peak_memory=320KB")
+    _named(name.strip(), text, quantities)
+    return name.strip(), floor(parse_amount(amount))

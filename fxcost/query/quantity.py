@@ -193,7 +193,9 @@ class Quantity:
                 symbols=tuple(known.values()),
                 recapture=None,
             )
-        return replace(self, name=f"{self.name} {sign} {other}", value=combine(self.value, as_expr(other)), recapture=None)
+        return replace(
+            self, name=f"{self.name} {sign} {other}", value=combine(self.value, as_expr(other)), recapture=None
+        )
 
     @property
     def ranges(self) -> dict[str, Range]:

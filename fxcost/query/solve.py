@@ -50,7 +50,11 @@ class Solution:
         if not self.set:
             return f"no {self.wrt} satisfies this\n{self.proof}"
         spans = ", ".join(
-            f"{self.wrt} >= {low}" if high is None else f"{self.wrt} = {low}" if low == high else f"{low} <= {self.wrt} <= {high}"
+            f"{self.wrt} >= {low}"
+            if high is None
+            else f"{self.wrt} = {low}"
+            if low == high
+            else f"{low} <= {self.wrt} <= {high}"
             for low, high in self.set[:8]
         )
         more = f" and {len(self.set) - 8} more intervals" if len(self.set) > 8 else ""
@@ -118,15 +122,24 @@ def substitution(
         fixed[name] = substitute(tied, dict(at))
     missing = [n for n, s in known.items() if n != wrt and n not in fixed]
     if missing:
-        raise SpecError(f"also say what {', '.join(missing)} is: at={{...}} (--at {missing[0]}=1) or tie (--tie {missing[0]}={wrt})")
+        raise SpecError(
+            f"also say what {', '.join(missing)} is: at={{...}} (--at {missing[0]}=1) or tie (--tie {missing[0]}={wrt})"
+        )
     return fixed
 
 
-def _margin(constraint: Constraint, fixed: Mapping[str, Expr | int], wrt: str, ranges: Mapping[str, tuple[int | None, int | None]]) -> _Margin:
+def _margin(
+    constraint: Constraint,
+    fixed: Mapping[str, Expr | int],
+    wrt: str,
+    ranges: Mapping[str, tuple[int | None, int | None]],
+) -> _Margin:
     left, right = substitute(constraint.quantity.value, fixed), substitute(constraint.bound.value, fixed)
     strange = (left.symbols | right.symbols) - {wrt}
     if strange:
-        raise SpecError(f"{constraint}: {', '.join(sorted(strange))} has no value; sizes the data decides cannot be solved over")
+        raise SpecError(
+            f"{constraint}: {', '.join(sorted(strange))} has no value; sizes the data decides cannot be solved over"
+        )
     value = {"<=": right - left, "<": right - left - 1, ">=": left - right, ">": left - right - 1}[constraint.op]
     if value.constant is not None:
         return _Margin(constraint, value, 0, f"does not depend on {wrt}")
@@ -145,7 +158,9 @@ def _margin(constraint: Constraint, fixed: Mapping[str, Expr | int], wrt: str, r
     return _Margin(constraint, value, 2, f"is not proved monotone in {wrt}")
 
 
-def _guards(given: list[Constraint], fixed: Mapping[str, Expr | int], ranges: Mapping[str, tuple[int | None, int | None]]) -> list[Predicate]:
+def _guards(
+    given: list[Constraint], fixed: Mapping[str, Expr | int], ranges: Mapping[str, tuple[int | None, int | None]]
+) -> list[Predicate]:
     found: dict[Predicate, None] = {}
     for constraint in given:
         for guard in (*constraint.quantity.domain, *constraint.bound.domain):
@@ -173,7 +188,11 @@ def _simple_bounds(guards: list[Predicate], wrt: str) -> tuple[int, int | None] 
 
 
 def _bisect(
-    margins: list[_Margin], info: SymbolInfo, bounded: tuple[int, int | None], guards: list[Predicate], standing: Standing
+    margins: list[_Margin],
+    info: SymbolInfo,
+    bounded: tuple[int, int | None],
+    guards: list[Predicate],
+    standing: Standing,
 ) -> Solution:
     step = info.multiple_of
     low = max(info.min, bounded[0])
@@ -191,7 +210,13 @@ def _bisect(
         elif margin.trend < 0:
             end = _last_true(at, low, last, step)
             if end is None:
-                return _nothing(margins, info.name, low, [f"{margin.constraint.quantity.name} {margin.reason}", _says(margin, info.name, low)], standing)
+                return _nothing(
+                    margins,
+                    info.name,
+                    low,
+                    [f"{margin.constraint.quantity.name} {margin.reason}", _says(margin, info.name, low)],
+                    standing,
+                )
             lines.append(f"{margin.constraint.quantity.name} {margin.reason}")
             if end != last:
                 last = end
@@ -199,7 +224,9 @@ def _bisect(
         else:
             start = _first_true(at, low, last, step)
             if start is None:
-                return _nothing(margins, info.name, low, [f"{margin.constraint.quantity.name} {margin.reason}"], standing)
+                return _nothing(
+                    margins, info.name, low, [f"{margin.constraint.quantity.name} {margin.reason}"], standing
+                )
             lines.append(f"{margin.constraint.quantity.name} {margin.reason}")
             if start > first:
                 first = start
@@ -211,7 +238,15 @@ def _bisect(
         lines.append(f"{info.name} = {last} is the end of the range: {info}" + _of_domain(guards))
     elif last is None:
         lines.append(f"no {info.name} is too large")
-    return Solution(info.name, last, first, ((first, last),), "bisection on a proved monotone form", "; ".join(dict.fromkeys(lines)), standing)
+    return Solution(
+        info.name,
+        last,
+        first,
+        ((first, last),),
+        "bisection on a proved monotone form",
+        "; ".join(dict.fromkeys(lines)),
+        standing,
+    )
 
 
 def _of_domain(guards: list[Predicate]) -> str:
@@ -357,4 +392,3 @@ def _intervals(values: object, step: int) -> list[tuple[int, int | None]]:
     starts = np.concatenate([array[:1], array[breaks + 1]])
     ends = np.concatenate([array[breaks], array[-1:]])
     return [(int(a), int(b)) for a, b in zip(starts, ends, strict=True)]
-

@@ -33,7 +33,9 @@ def parse_amount(text: str) -> Fraction:
     """Read `320KB`, `1.5MiB`, `300M` or `4096` exactly; raises SpecError with what is expected."""
     found = _NUMBER.fullmatch(text)
     if not found or len(found[1]) > 40:
-        raise SpecError(f"{text.strip()!r} is not an amount; write a number and a unit, for example 320KB, 1.5MiB or 300M")
+        raise SpecError(
+            f"{text.strip()!r} is not an amount; write a number and a unit, for example 320KB, 1.5MiB or 300M"
+        )
     suffix = {"kB": "KB", "k": "K"}.get(found[2], found[2])
     if suffix not in _SUFFIXES:
         raise SpecError(f"unknown unit {suffix!r} in {text.strip()!r}{nearest(suffix, [s for s in _SUFFIXES if s])}")
@@ -47,7 +49,11 @@ def human(value: float, unit: str) -> str:
         return f"{int(value):,} {short}".strip()
     for scale, letter in ((10**18, "E"), (10**15, "P"), (10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "K")):
         if abs(value) >= scale:
-            return f"{value / scale:.3g} {letter}{short}".strip() if abs(value) / scale < 999.5 else f"{value / scale:,.0f} {letter}{short}"
+            return (
+                f"{value / scale:.3g} {letter}{short}".strip()
+                if abs(value) / scale < 999.5
+                else f"{value / scale:,.0f} {letter}{short}"
+            )
     return f"{value:.3g} {short}".strip()
 
 

@@ -1,1 +1,1 @@
-"""What users see: one file per output format."""
+"""Reports: one file per format, each a function of a `Summary`; found by listing this folder."""

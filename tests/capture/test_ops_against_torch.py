@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
+from fxcost.ir.expr import total
 from fxcost.ops.registry import Call
 from tests.support.calls import cost_of, number
-from tests.support.torch_calls import meta, overload, torch_call
+from tests.support.torch_calls import allocated_inside, meta, overload, torch_call
 
 small = st.integers(1, 4)
 few = settings(max_examples=40)
@@ -343,3 +345,51 @@ def test_grouped_products() -> None:
         outputs=meta(32, 8, dtype=half),
     )
     assert number(cost_of(call).macs) == 32 * 16 * 8
+
+
+# -- what lives inside one op --------------------------------------------------------------------------------------
+X, T, C = torch.zeros(2, 8, 33, 33), torch.zeros(4, 10, 32), torch.zeros(8)
+Q, SHORT, LONG = torch.zeros(2, 4, 10, 16), torch.zeros(2, 4, 6, 4), torch.zeros(2, 4, 60, 4)
+LIVING_INSIDE: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
+    ("aten.max_pool2d", (X, [3, 3], [2, 2], [1, 1]), {}),
+    ("aten.max_pool3d", (X, [3, 3, 3], [2, 2, 2], [1, 1, 1]), {}),
+    ("aten.avg_pool2d", (X, [3, 3]), {}),
+    ("aten.adaptive_avg_pool2d", (X, [4, 4]), {}),
+    ("aten.conv2d", (X, torch.zeros(8, 8, 3, 3), C), {}),
+    ("aten.conv2d.padding", (X, torch.zeros(8, 8, 3, 3), C), {"padding": "same"}),
+    ("aten.conv2d.padding", (X, torch.zeros(8, 8, 4, 3), C), {"padding": "same"}),
+    ("aten.layer_norm", (T, [32], torch.ones(32)), {}),
+    ("aten.layer_norm", (T.bfloat16(), [10, 32]), {}),
+    ("aten.layer_norm", (T.bfloat16(), [32], torch.ones(32), torch.zeros(32)), {}),
+    ("aten.group_norm", (X, 4, C, C), {}),
+    ("aten.batch_norm", (X, C, C, C.clone(), C.clone(), False, 0.1, 1e-5, False), {}),
+    ("aten.batch_norm", (X, C, C, C.clone(), C.clone(), True, 0.1, 1e-5, False), {}),
+    ("aten.instance_norm", (X, None, None, None, None, True, 0.1, 1e-5, False), {}),
+    ("aten.rms_norm", (T, [32]), {}),
+    ("aten.rms_norm", (T, [32], torch.ones(32)), {}),
+    ("aten.rms_norm", (T.bfloat16(), [32]), {}),
+    ("aten.rms_norm", (T.bfloat16(), [32], torch.ones(32).bfloat16()), {}),
+    ("aten._weight_norm", (torch.zeros(8, 8, 3), torch.zeros(8, 1, 1)), {}),
+    ("aten.where.ScalarOther", (T > 0, T, 1.0), {}),
+    ("aten.cross_entropy_loss", (torch.zeros(4, 10), torch.zeros(4, dtype=torch.int64)), {}),
+    ("aten.softmax.int", (T, -1), {}),
+    ("aten.linear", (T, torch.zeros(64, 32), torch.zeros(64)), {}),
+    ("aten.scaled_dot_product_attention", (Q, Q, Q), {"is_causal": True}),
+    ("aten.scaled_dot_product_attention", (Q.bfloat16(),) * 3, {}),
+    ("aten.scaled_dot_product_attention", (Q.double(),) * 3, {}),
+    ("aten.scaled_dot_product_attention", (Q, Q, Q, torch.zeros(2, 1, 10, 10) > 0), {}),
+    ("aten.scaled_dot_product_attention", (Q, Q[:, :2], Q[:, :2]), {"enable_gqa": True}),
+    ("aten.scaled_dot_product_attention", (Q[0], Q[0], Q[0]), {}),
+    ("aten.scaled_dot_product_attention", (LONG, LONG, torch.zeros(2, 4, 60, 8)), {}),
+    ("aten.scaled_dot_product_attention", (LONG, LONG, torch.zeros(2, 4, 60, 8)), {"is_causal": True}),
+    ("aten.scaled_dot_product_attention", (LONG, SHORT, torch.zeros(2, 4, 6, 80)), {}),
+    ("aten.scaled_dot_product_attention", (LONG, LONG, torch.zeros(2, 4, 60, 8), torch.zeros(60, 60) > 0), {}),
+    ("aten.scaled_dot_product_attention", (LONG, LONG[:, :2], torch.zeros(2, 2, 60, 8)), {"enable_gqa": True}),
+]
+
+
+@pytest.mark.parametrize(("op", "args", "kwargs"), LIVING_INSIDE)
+def test_scratch_is_what_a_run_on_the_cpu_allocates(op: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    declared = cost_of(torch_call(op, *args, **kwargs)).scratch
+    assert {item.runtime for item in declared} <= {"torch-cpu"}
+    assert number(total(item.nbytes for item in declared)) == allocated_inside(op, *args, **kwargs)

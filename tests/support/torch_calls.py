@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fxcost.ir.expr import const
 from fxcost.ir.graph import Attribute, Node, Value
@@ -74,3 +76,46 @@ def _attribute(value: Any) -> Attribute:
     if isinstance(value, list | tuple):
         return tuple(_attribute(item) for item in value)
     return value if isinstance(value, bool | int | float | str) else str(value)
+
+
+class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Bytes of all storages that operators return while this is on, and their peak."""
+
+    def __init__(self, known: set[int]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.known, self.now, self.peak = known, 0, 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        for made in tensors_in(found):
+            self._note(made.untyped_storage())
+        return found
+
+    def _note(self, storage: Any) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        if key not in self.known:
+            self.known.add(key)
+            self.now += size
+            self.peak = max(self.peak, self.now)
+            weakref.finalize(storage, self._forget, key, size)
+
+    def _forget(self, key: int, size: int) -> None:
+        self.known.discard(key)
+        self.now -= size
+
+
+def tensors_in(value: Any) -> list[torch.Tensor]:
+    """Every tensor in nested lists."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    return [t for item in value for t in tensors_in(item)] if isinstance(value, list | tuple) else []
+
+
+def allocated_inside(op: str, *args: Any, **kwargs: Any) -> int:
+    """Peak bytes that a real run of `op` holds beside its operands and results, as far as the dispatcher sees."""
+    given = tensors_in([args, list(kwargs.values())])
+    live = _Live({tensor.untyped_storage()._cdata for tensor in given})
+    with torch.no_grad(), live:
+        results = overload(op)(*args, **kwargs)
+    own = {t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in tensors_in(results)}
+    return live.peak - sum(own.values())

@@ -346,9 +346,13 @@ class _Lowering:
 
 
 def _about_storage(guard: Any, read: Predicate) -> bool:
-    """Torch's own `size != 1` questions decide strides, never shapes or counts; the storage pass asks them itself."""
+    """Torch's own "is this size one (or zero)?" decides strides, never shapes or counts; the storage pass asks it itself.
+
+    Such questions come from dispatch (`torch/_ops.py`); shape checks come from the meta functions and stay.
+    """
     place = str(getattr(getattr(guard, "sloc", None), "framework_loc", "")).replace("\\", "/")
-    return "/torch/_" in place and isinstance(read, Compare) and read.op == "!=" and read.right.constant == 1
+    asked = isinstance(read, Compare) and read.op in {"!=", ">"} and read.right.constant in (0, 1)
+    return asked and "/torch/_ops.py" in place
 
 
 def _map(value: Any, function: Any) -> Any:

@@ -1,13 +1,13 @@
 """Input specs: `"N,3,H,W"`, `"i64[N,S]"`, `"H=32..4096"` and nested structures, read without evaluating anything.
 
-    spec   ::= dims | tensor | group
-    tensor ::= dtype '[' dims ']'                      f32 by default
-    group  ::= '[' item, ... ']' | '(' item, ... ')'   a list or a tuple of inputs
-    item   ::= (tensor | group) ['*' INT]              repeated
-    dims   ::= dim, ...
-    dim    ::= size ['=' range | '=' INT '*' NAME] ['@' INT]
-    size   ::= INT | NAME | sums and products of them  `S+1`, `2*S`
-    range  ::= [INT] '..' [INT]                        bounds of the symbol
+spec   ::= dims | tensor | group
+tensor ::= dtype '[' dims ']'                      f32 by default
+group  ::= '[' item, ... ']' | '(' item, ... ')'   a list or a tuple of inputs
+item   ::= (tensor | group) ['*' INT]              repeated
+dims   ::= dim, ...
+dim    ::= size ['=' range | '=' INT '*' NAME] ['@' INT]
+size   ::= INT | NAME | sums and products of them  `S+1`, `2*S`
+range  ::= [INT] '..' [INT]                        bounds of the symbol
 """
 
 from __future__ import annotations
@@ -34,8 +34,6 @@ class TensorSpec:
 
     dtype: DType
     shape: tuple[Expr, ...]
-
-
 
 
 @dataclass
@@ -117,7 +115,9 @@ class SpecReader:
         size = parse_expr(size_text.strip(), where=f"input spec {whole!r}")
         for name in sorted(size.symbols):
             if name.startswith("data_"):
-                raise SpecError(f"input spec {whole!r}: names that begin with data_ are kept for sizes the data decides")
+                raise SpecError(
+                    f"input spec {whole!r}: names that begin with data_ are kept for sizes the data decides"
+                )
             self.symbols.setdefault(name, SymbolInfo(name))
         value = size.constant
         if value is not None and value < 1:
@@ -125,7 +125,9 @@ class SpecReader:
         if not equals and not hint_text:
             return size
         if not size_text.strip().isidentifier():
-            raise SpecError(f"input spec {whole!r}: only a single name takes a range, a multiple or a hint: {text.strip()!r}")
+            raise SpecError(
+                f"input spec {whole!r}: only a single name takes a range, a multiple or a hint: {text.strip()!r}"
+            )
         self._restrict(size_text.strip(), range_text.strip() if equals else "", hint_text.strip(), whole)
         return size
 
@@ -136,7 +138,9 @@ class SpecReader:
         if multiple:
             factor, base = int(multiple[1][:12]), multiple[2]
             if factor < 1 or base == name:
-                raise SpecError(f"input spec {whole!r}: {name}={range_text} must be a positive number times another name")
+                raise SpecError(
+                    f"input spec {whole!r}: {name}={range_text} must be a positive number times another name"
+                )
             self.multiples[name] = symbol(base) * factor
             self.symbols.pop(name)
             self.symbols.setdefault(base, SymbolInfo(base))

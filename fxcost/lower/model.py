@@ -18,17 +18,27 @@ from torch.utils import _pytree as pytree
 
 from fxcost.capture.count import eager_macs
 from fxcost.capture.inputs import check_hints, tensors
-from fxcost.capture.ladder import Captured, Probed, Request, bind_size, climb, first_line, probe, quiet_inference, user_inputs
+from fxcost.capture.ladder import (
+    Captured,
+    Probed,
+    Request,
+    bind_size,
+    climb,
+    first_line,
+    probe,
+    quiet_inference,
+    user_inputs,
+)
 from fxcost.capture.loaders import load_model, load_program
 from fxcost.capture.record import record
-from fxcost.capture.specs import SpecReader, TensorSpec
+from fxcost.ir.specs import SpecReader, TensorSpec
 from fxcost.capture.twin import Positional, evaluating, meta_twin
 from fxcost.errors import CaptureError, SpecError
 from fxcost.ir.expr import Expr, substitute, symbol
 from fxcost.ir.graph import Graph
 from fxcost.ir.predicate import Predicate
 from fxcost.ir.symbols import SymbolInfo
-from fxcost.lower import lower
+from fxcost.lower.exported import lower
 
 Progress = Callable[[str], None]
 
@@ -70,7 +80,9 @@ def capture_graph(
     if isinstance(model, torch.export.ExportedProgram):
         return _from_program(model, (*args, *named.values()), symbols, label, built)
     if not isinstance(model, nn.Module):
-        raise SpecError(f"cannot analyse {type(model).__name__}; expected an nn.Module, ExportedProgram, GraphModule or a path")
+        raise SpecError(
+            f"cannot analyse {type(model).__name__}; expected an nn.Module, ExportedProgram, GraphModule or a path"
+        )
     if not args and not named:
         raise SpecError(f"{label}: no inputs given; say what the model takes, for example 'N,3,H,W'")
     source = _from_module(model, args, named, symbols, label, progress)
@@ -175,9 +187,13 @@ def _recorded(request: Request, label: str, failure: str, probed: Probed | None 
         )
     start = time.process_time()
     try:
-        graph = record(request.module, tensors(request.specs, probed.point, request.device), label, f"torch.export: {failure}")
+        graph = record(
+            request.module, tensors(request.specs, probed.point, request.device), label, f"torch.export: {failure}"
+        )
     except Exception as error:  # the model is the user's; whatever it raises is the answer
-        raise CaptureError(f"{label}: torch.export failed ({failure}), and recording a run raised {first_line(error)}") from error
+        raise CaptureError(
+            f"{label}: torch.export failed ({failure}), and recording a run raised {first_line(error)}"
+        ) from error
     fixed = {n: f"{n}={probed.point[n]}: the model could only be recorded at one size" for n in request.symbols}
     seconds = {"probe": probed.seconds, "record": time.process_time() - start}
     return Source(replace(graph, fixed=fixed), seconds)
@@ -201,7 +217,9 @@ def _from_program(
         leaf = leaves[position] if leaves else None
         if isinstance(leaf, TensorSpec):
             if len(leaf.shape) != example.ndim:
-                raise SpecError(f"{label}: input {position} has {example.ndim} dimensions, its spec has {len(leaf.shape)}")
+                raise SpecError(
+                    f"{label}: input {position} has {example.ndim} dimensions, its spec has {len(leaf.shape)}"
+                )
             for wanted, size in zip(leaf.shape, example.shape, strict=True):
                 _check_static(label, position, wanted, size)
                 bind_size(wanted, size, bindings, domain, fixed)

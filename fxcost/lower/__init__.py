@@ -1,0 +1,1 @@
+"""Lowering: captured programs and whole models become `ir.Graph`s. Torch side."""

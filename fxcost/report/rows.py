@@ -1,0 +1,47 @@
+"""Rows of a report by node, module or operator, for the tabular formats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fxcost.ir.expr import Expr
+from fxcost.query.breakdown import METRICS, flatten, op_sums
+from fxcost.query.table import Table
+from fxcost.report.summary import Summary
+
+
+def table(summary: Summary) -> Table:
+    """The breakdown that the user asked for: numbers at the point given, formulas without one."""
+    if summary.by == "node":
+        head = ("name", "op", "module", "shape", "dtype")
+        rows = [
+            (
+                {
+                    "name": r.name,
+                    "op": r.op,
+                    "module": r.module,
+                    "shape": "x".join(map(str, r.shape)),
+                    "dtype": r.dtype,
+                },
+                r.metrics,
+            )
+            for r in summary.nodes
+        ]
+    elif summary.by == "op":
+        head = ("op", "count")
+        rows = [({"op": op, "count": count}, sums) for op, (count, sums) in op_sums(summary.nodes).items()]
+    else:
+        head = ("module", "level", "calls")
+        rows = [
+            ({"module": r.path or summary.model, "level": level, "calls": r.calls}, r.metrics)
+            for level, r in flatten(summary.modules, summary.depth)
+        ]
+    return Table((*head, *METRICS), tuple(_cells(summary, labels, metrics) for labels, metrics in rows))
+
+
+def _cells(summary: Summary, labels: Mapping[str, Any], metrics: Mapping[str, Expr]) -> dict[str, Any]:
+    expressions = tuple(metrics[m] for m in METRICS)
+    values = summary.values(expressions, summary.at)
+    shown = (str(e) if v is None else v for e, v in zip(expressions, values, strict=True))
+    return {**labels, **dict(zip(METRICS, shown, strict=True))}

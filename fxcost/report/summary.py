@@ -1,0 +1,55 @@
+"""What a report says, apart from how it looks: the one object that every format reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fxcost.ir.evaluate import compiled
+from fxcost.ir.expr import Expr
+from fxcost.ir.graph import Standing
+from fxcost.ir.symbols import SymbolInfo
+from fxcost.passes.liveness import Owner
+from fxcost.pipeline import Options
+from fxcost.query.breakdown import ModuleRow, NodeRow
+from fxcost.query.quantity import Quantity
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A model's costs, ready to be shown.
+
+    `at` is the point the user asked for, None without one; `point` is where numbers are taken: `at`, or the traced
+    sizes with a batch of one. Estimates are by target name.
+    """
+
+    model: str
+    mode: str
+    options: Options
+    standing: Standing
+    versions: Mapping[str, str]
+    symbols: tuple[SymbolInfo, ...]
+    inputs: tuple[str, ...]
+    fixed_dims: Mapping[str, str]
+    domain: tuple[str, ...]
+    unknown_ops: Mapping[str, int]
+    at: Mapping[str, int] | None
+    point: Mapping[str, int] | None
+    quantities: Mapping[str, Quantity]
+    nodes: tuple[NodeRow, ...]
+    modules: ModuleRow
+    owner: Owner | None
+    estimates: Mapping[str, Any] = field(default_factory=dict)
+    params_by_dtype: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    depth: int = 2
+    by: str = "module"
+
+    def values(self, expressions: tuple[Expr, ...], point: Mapping[str, int] | None) -> tuple[int | None, ...]:
+        """Exact values at a point, None for all when the point is unknown."""
+        names = tuple(sorted(set().union(*(e.symbols for e in expressions)))) if expressions else ()
+        if point is None or any(n not in point for n in names):
+            return (None,) * len(expressions)
+        return compiled(expressions, names)(*(point[n] for n in names))
