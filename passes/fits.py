@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fxcost.ir.domain import ranges_within
 from fxcost.ir.expr import Expr, Range, as_expr, substitute
 from fxcost.ir.graph import Graph
 from fxcost.ir.predicate import Compare, decide
@@ -94,7 +95,8 @@ def _plain(amount: Expr | None) -> int | str | None:
 def fits(graph: Graph, facts: Facts) -> Fits:
     """Compare the model's needs with the target's memories."""
     ranges = ranges_of(graph.symbols)
-    cases = [(case.when, largest((b.size for b in case.buffers), ranges)) for case in facts[Buffers].cases]
+    within = ranges_within(graph.symbols, graph.domain)
+    cases = [(case.when, largest((b.size for b in case.buffers), within)) for case in facts[Buffers].cases]
     return Fits(tuple(checks_on(target_of(facts), facts[Workload], by_case(cases))), tuple(ranges.items()))
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fxcost.ir.domain import ranges_within
 from fxcost.ir.expr import Expr, total
 from fxcost.ir.graph import Graph, Node
-from fxcost.ir.symbols import ranges_of
 from fxcost.ir.types import TensorType
 from fxcost.passes.cost import Costs
 from fxcost.passes.peak import largest
@@ -56,7 +56,7 @@ def lecture(graph: Graph, facts: Facts) -> Lecture:
         home |= {v.id: v.id for v in results}
         sizes |= {v.id: graph.tensor(v.id).numel for v in results}
         layers.append(Layer(position, total(sizes[s] for s in sources), total(sizes[v.id] for v in results)))
-    ranges = ranges_of(graph.symbols)
+    ranges = ranges_within(graph.symbols, graph.domain)
     steps = [layer.inputs + layer.output for layer in layers] or [total(given)]
     return Lecture(tuple(layers), total([*given, *(layer.output for layer in layers)]), largest(steps, ranges))
 

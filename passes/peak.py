@@ -10,12 +10,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
 
+import numpy as np
+
+from fxcost.ir.domain import ranges_within
 from fxcost.ir.evaluate import compiled
-from fxcost.ir.expr import ONE, ZERO, Expr, Range, is_nonnegative, maximum, substitute, total
+from fxcost.ir.expr import ONE, ZERO, Expr, Monomial, Range, bounds_of, maximum, substitute, total
 from fxcost.ir.graph import Graph
 from fxcost.ir.predicate import AllOf, Compare, Predicate, indicator
 from fxcost.ir.prove import proves_nonnegative
-from fxcost.ir.symbols import ranges_of
 from fxcost.passes.buffers import Buffers
 from fxcost.passes.cost import Costs
 from fxcost.passes.liveness import Liveness, Timeline
@@ -37,7 +39,7 @@ class Peak:
 def peak(graph: Graph, facts: Facts) -> Peak:
     """Reduce the timelines to one expression each."""
     found = facts[Liveness]
-    ranges = ranges_of(graph.symbols)
+    ranges = ranges_within(graph.symbols, graph.domain)
     scratch = [ZERO, *(facts[Costs].rows[i].scratch_bytes for i in found.order)]
     plain = [(t.when, largest(t.sums, ranges)) for t in found.timelines]
     loaded = [(t.when, largest(_with(t, scratch), ranges)) for t in found.timelines]
@@ -82,26 +84,64 @@ def _forced(when: Predicate) -> dict[str, int]:
 
 def largest(values: Iterable[Expr], ranges: Mapping[str, Range]) -> Expr:
     """Maximum of many expressions over the ranges, with provably dominated ones removed."""
-    distinct = list(dict.fromkeys(values))
+    distinct = undominated(list(dict.fromkeys(values)), ranges)
     if len(distinct) == 1:
         return distinct[0]
     winners, losers = _split_by_sample(distinct, ranges)
     kept = list(winners)
     for value in losers:
-        if not any(is_nonnegative(w - value, ranges) for w in kept) and not any(
-            proves_nonnegative(w - value, ranges) for w in kept[:8]
-        ):
+        if not any(proves_nonnegative(winner - value, ranges) for winner in winners):
             kept.append(value)
-    return maximum(*_without_dominated(kept, ranges))
+    return maximum(*kept)
 
 
-def _without_dominated(values: list[Expr], ranges: Mapping[str, Range]) -> list[Expr]:
-    kept = list(values)
-    for value in values:
-        others = [v for v in kept if v is not value]
-        if any(proves_nonnegative(other - value, ranges) for other in others):
-            kept = others
-    return kept
+def undominated(values: list[Expr], ranges: Mapping[str, Range]) -> list[Expr]:
+    """Drop every value that another one exceeds coefficient by coefficient.
+
+    Each atom is written as its lower bound plus something non-negative first; then larger coefficients everywhere mean
+    a larger value everywhere.
+    """
+    shifted = [_from_lower_bounds(value, ranges) for value in values]
+    columns = {monomial: i for i, monomial in enumerate(dict.fromkeys(m for terms in shifted for m in terms))}
+    table = np.zeros((len(values), len(columns)), dtype=object)
+    for row, terms in enumerate(shifted):
+        for monomial, factor in terms.items():
+            table[row, columns[monomial]] = factor
+    order = sorted(
+        range(len(values)), key=lambda i: -sum(table[i])
+    )  # the larger sum cannot be dominated by the smaller
+    kept: list[int] = []
+    for i in order:
+        if not any((table[k] >= table[i]).all() for k in kept):
+            kept.append(i)
+    return [values[i] for i in sorted(kept)]
+
+
+def _from_lower_bounds(value: Expr, ranges: Mapping[str, Range]) -> dict[tuple[Monomial, int], int]:
+    """The polynomial in (atom - lower bound), by monomial and sign.
+
+    A monomial with an atom that has no lower bound is entered with both signs: then only equal coefficients compare.
+    """
+    result: dict[tuple[Monomial, int], int] = {}
+    for monomial, factor in value.terms.items():
+        lows = [bounds_of(atom, ranges)[0] for atom, _ in monomial]
+        if None in lows:
+            result |= {(monomial, 1): factor, (monomial, -1): -factor}
+            continue
+        parts: dict[Monomial, int] = {(): factor}
+        for (atom, power), low in zip(monomial, lows, strict=True):
+            for _ in range(power):
+                grown: dict[Monomial, int] = {}
+                for key, coefficient in parts.items():
+                    powers = dict(key)
+                    powers[atom] = powers.get(atom, 0) + 1
+                    raised = tuple(sorted(powers.items(), key=lambda pair: pair[0].serial))
+                    grown[raised] = grown.get(raised, 0) + coefficient
+                    grown[key] = grown.get(key, 0) + coefficient * (low or 0)
+                parts = grown
+        for key, coefficient in parts.items():
+            result[key, 1] = result.get((key, 1), 0) + coefficient
+    return result
 
 
 def _split_by_sample(values: list[Expr], ranges: Mapping[str, Range]) -> tuple[list[Expr], list[Expr]]:

@@ -218,7 +218,7 @@ def _symbol(name: str) -> st.SearchStrategy[SymbolInfo]:
         lambda low, span, multiple, hint, kind: SymbolInfo(
             name, low, None if span is None else low + span, multiple, hint, kind
         ),
-        st.integers(0, 2**70),
+        st.integers(1, 2**70),
         maybe,
         st.integers(1, 64),
         maybe,

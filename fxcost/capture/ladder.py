@@ -11,6 +11,7 @@ refuses other sizes, else what the trace said.
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 import time
@@ -92,6 +93,8 @@ def quiet_inference() -> Iterator[None]:
         stack.enter_context(torch.no_grad())
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
+        logging.getLogger("torch").disabled, quiet = True, logging.getLogger("torch").disabled
+        stack.callback(setattr, logging.getLogger("torch"), "disabled", quiet)
         torch.backends.mha.set_fastpath_enabled(False)
         stack.callback(torch.backends.mha.set_fastpath_enabled, fast_path)
         yield

@@ -79,6 +79,7 @@ def measure_peak(program: Any, inputs: Sequence[Any], kwargs: Mapping[str, Any] 
             env[node] = value.clone() if isinstance(value, torch.Tensor) else value
         else:
             raise ModelError(f"the program takes more inputs than the {len(flat)} given; {node.name} has none")
+        value = None  # the loop's own name must not keep an input alive
     if waiting:
         raise ModelError(f"the program takes {len(flat) - len(waiting)} inputs, {len(flat)} were given")
     del flat, inputs
@@ -86,9 +87,10 @@ def measure_peak(program: Any, inputs: Sequence[Any], kwargs: Mapping[str, Any] 
     peak, where = _values_bytes(env, ignored), "inputs"
     tracker = _Tracker(ignored)
     with torch.no_grad():
-        for value in env.values():
-            if isinstance(value, torch.Tensor):
-                tracker.note(value)
+        for tensor in env.values():
+            if isinstance(tensor, torch.Tensor):
+                tracker.note(tensor)
+        tensor = None
         for node in placeholders:
             if not node.users:
                 del env[node]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from fxcost.ir.expr import Range, const, symbol
 from fxcost.ir.predicate import AllOf, Compare, Predicate, decide
 from fxcost.ir.prove import proves_nonnegative
+from fxcost.ir.symbols import SymbolInfo, ranges_of
 
 
 def simplify_domain(guards: Iterable[Predicate], ranges: Mapping[str, Range]) -> tuple[Predicate, ...]:
@@ -29,6 +30,17 @@ def simplify_domain(guards: Iterable[Predicate], ranges: Mapping[str, Range]) ->
         tightened[name] = (old_low, old_high)
     kept += [part for part in parts if not _implied(part, tightened)]
     return tuple(dict.fromkeys(kept))
+
+
+def ranges_within(symbols: Iterable[SymbolInfo], domain: Iterable[Predicate]) -> dict[str, Range]:
+    """Ranges of the symbols, tightened by what the domain demands of single symbols."""
+    ranges = ranges_of(symbols)
+    for name, (low, high) in _single_bounds(domain).items():
+        old_low, old_high = ranges.get(name, (1, None))
+        lows = [end for end in (low, old_low) if end is not None]
+        highs = [end for end in (high, old_high) if end is not None]
+        ranges[name] = (max(lows, default=None), min(highs, default=None))
+    return ranges
 
 
 def _implied(guard: Predicate, ranges: Mapping[str, Range]) -> bool:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from fxcost.errors import ModelError
-from fxcost.ir.expr import Atom, Expr
+from fxcost.ir.expr import Atom, Expr, rebuilt
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,9 +78,7 @@ def _integers(column: ArrayLike) -> np.ndarray[Any, Any]:
 
 def _absolute(value: Expr) -> Expr:
     """The expression with every coefficient made positive at the top: bounds all partial sums."""
-    from fxcost.ir.expr import _intern
-
-    return _intern({m: abs(c) for m, c in value.terms.items()})
+    return rebuilt({m: abs(c) for m, c in value.terms.items()})
 
 
 def _build(

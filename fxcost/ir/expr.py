@@ -190,6 +190,11 @@ def _intern(terms: Mapping[Monomial, int]) -> Expr:
     return found
 
 
+def rebuilt(terms: Mapping[Monomial, int]) -> Expr:
+    """An expression from terms whose monomials came from other expressions."""
+    return _intern(terms)
+
+
 def _from_items(items: Iterable[tuple[Monomial, int]]) -> Expr:
     # Serial numbers differ between processes, so factors are put in this process's order again.
     return _intern({tuple(sorted(m, key=_serial_of)): c for m, c in items})
@@ -436,7 +441,7 @@ def bounds(value: Expr, ranges: Mapping[str, Range] | None = None) -> Range:
     for monomial, factor in value.terms.items():
         span: Range = (1, 1)
         for atom, power in monomial:
-            base = _atom_bounds(atom, ranges)
+            base = bounds_of(atom, ranges)
             for _ in range(power):
                 span = _multiply(span, base)
         span = _multiply(span, (factor, factor))
@@ -463,7 +468,8 @@ def _multiply(a: Range, b: Range) -> Range:
     return (None if low == -inf else int(low)), (None if high == inf else int(high))
 
 
-def _atom_bounds(atom: Atom, ranges: Mapping[str, Range] | None = None) -> Range:
+def bounds_of(atom: Atom, ranges: Mapping[str, Range] | None = None) -> Range:
+    """A sound interval for one atom; intervals under the default ranges are kept with the atom."""
     if ranges:
         return _interval(atom, ranges)
     if atom.interval is None:

@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
-from fxcost.ir.expr import Atom, Expr, Monomial, common_factor, exact_quotient
+from fxcost.ir.expr import Atom, Expr, Monomial, common_factor, exact_quotient, rebuilt
 
 _CALLS = {"max", "min"}
+_DIGITS = re.compile(r"(\d{1,18})")
 _OPERATORS = {"floordiv": "//", "mod": "%"}
 
 
@@ -21,14 +24,22 @@ def python(value: Expr, names: Mapping[Atom, str] | None = None) -> str:
     if len(value.terms) > 1 and factor.constant != 1:
         inner = exact_quotient(value, factor)
         assert inner is not None, "a common factor divides"
+        products, rest = complete_products(inner)
+        if len(products) == 1 and products[0].factor == 1 and not rest.terms:
+            return f"{_product(factor, names)}*{_sum(inner, names)}"
         return f"{_product(factor, names)}*({_sum(inner, names)})"
     return _sum(value, names)
 
 
 def _sum(value: Expr, names: Mapping[Atom, str] | None) -> str:
-    parts = sorted(((_monomial(m, names), m, c) for m, c in value.terms.items()), key=_rank)
+    products, rest = complete_products(value)
+    parts = [(_monomial(m, names), m, c) for m, c in rest.terms.items()]
+    parts += [
+        (_shifted(p.first, p.by, names) + "*" + _shifted(p.second, p.by_second, names), p.monomial, p.factor)
+        for p in products
+    ]
     text = ""
-    for body, monomial, factor in parts:
+    for body, monomial, factor in sorted(parts, key=_rank):
         size = abs(factor)
         bare = factor == 1 and len(monomial) == 1 and monomial[0][1] == 1 and body.startswith("(")
         term = body[1:-1] if bare else body if size == 1 and monomial else f"{size}*{body}" if monomial else str(size)
@@ -36,10 +47,75 @@ def _sum(value: Expr, names: Mapping[Atom, str] | None) -> str:
     return "-" + text[3:] if text.startswith(" - ") else text[3:]
 
 
-def _rank(part: tuple[str, Monomial, int]) -> tuple[bool, int, str]:
+@dataclass(frozen=True)
+class ShiftedProduct:
+    """`factor * (first - by) * (second - by_second)`, a product of two divisions as convolutions without padding give."""
+
+    factor: int
+    first: Atom
+    by: int
+    second: Atom
+    by_second: int
+
+    @property
+    def monomial(self) -> Monomial:
+        """The leading monomial, for ordering."""
+        return ((self.first, 1), (self.second, 1))
+
+
+def complete_products(value: Expr) -> tuple[list[ShiftedProduct], Expr]:
+    """Rewrite c*a*b - p*a - p*b + ... as products of shifted divisions, and what is left over.
+
+    Two neighbouring shifts k and k + 1 with weights that add up to c and to p say the same in fewer terms, exactly.
+    """
+    linear = {m[0][0]: c for m, c in value.terms.items() if len(m) == 1 and m[0][1] == 1}
+    if not any(c < 0 for c in linear.values()):
+        return [], value
+    products: list[ShiftedProduct] = []
+    rest = dict(value.terms)
+    for monomial, factor in value.terms.items():
+        if (
+            len(monomial) != 2
+            or any(power != 1 or not _plain_division(atom) for atom, power in monomial)
+            or factor <= 0
+        ):
+            continue
+        (first, _), (second, _) = monomial
+        p, q = -rest.get(((first, 1),), 0), -rest.get(((second, 1),), 0)
+        if p <= 0 or p != q:
+            continue
+        shift, upper = divmod(p, factor)
+        for weight, by in ((factor - upper, shift), (upper, shift + 1)):
+            if weight:
+                products.append(ShiftedProduct(weight, first, by, second, by))
+                rest[()] = rest.get((), 0) - weight * by * by
+        for done in (monomial, ((first, 1),), ((second, 1),)):
+            del rest[done]
+    return products, rebuilt(rest)
+
+
+def _plain_division(atom: Atom) -> bool:
+    return atom.kind == "floordiv" and atom.args[1].constant is not None
+
+
+def _shifted(atom: Atom, by: int, names: Mapping[Atom, str] | None) -> str:
+    if by == 0:
+        return _atom(atom, names)
+    if names and atom in names:
+        return f"({names[atom]} - {by})"
+    left, right = atom.args
+    return f"({_operand(left - right * by, names)}//{_operand(right, names)})"
+
+
+def _rank(part: tuple[str, Monomial, int]) -> tuple[bool, int, list[tuple[int, str]]]:
     body, monomial, factor = part
     # Positive terms first, so that a sum never opens with a minus when it need not; then high degree, then name.
-    return factor < 0, -sum(power for _, power in monomial), body
+    return factor < 0, -sum(power for _, power in monomial), natural(body)
+
+
+def natural(text: str) -> list[tuple[int, str]]:
+    """A sorting key under which H4 stands before H16."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in _DIGITS.split(text) if part]
 
 
 def _product(value: Expr, names: Mapping[Atom, str] | None) -> str:
@@ -49,7 +125,7 @@ def _product(value: Expr, names: Mapping[Atom, str] | None) -> str:
 
 
 def _monomial(monomial: Monomial, names: Mapping[Atom, str] | None) -> str:
-    factors = sorted((_atom(atom, names), power) for atom, power in monomial)
+    factors = sorted(((_atom(atom, names), power) for atom, power in monomial), key=lambda f: natural(f[0]))
     return "*".join(text if power == 1 else f"{text}**{power}" for text, power in factors)
 
 

@@ -49,7 +49,7 @@ def nonnegative_reason(value: Expr, ranges: Ranges | None = None) -> str | None:
 
 
 def _range(name: str, ranges: Ranges) -> Range:
-    return bounds(symbol(name), ranges)
+    return ranges[name] if name in ranges else bounds(symbol(name))
 
 
 @lru_cache(maxsize=4096)

@@ -9,7 +9,7 @@ import keyword
 from collections.abc import Iterable, Iterator
 
 from fxcost.errors import FxcostError, InternalError
-from fxcost.ir.expr import Expr, bounds
+from fxcost.ir.expr import DATA_PREFIX, Expr, bounds
 from fxcost.ir.graph import Attribute, Graph, Node, Standing, Value
 from fxcost.ir.limits import (
     MAX_DIGITS,
@@ -103,8 +103,9 @@ def _symbols(symbols: tuple[SymbolInfo, ...]) -> Iterator[str]:
         who = f"symbol {info.name!r}"
         if not info.name.isidentifier() or keyword.iskeyword(info.name):
             yield f"{who} is not a name; use letters, digits and _, and no keyword of Python"
-        if info.min < 0:
-            yield f"{who} has the minimum {info.min}; a size is never negative"
+        least = 0 if info.name.startswith(DATA_PREFIX) else 1
+        if info.min < least:
+            yield f"{who} has the minimum {info.min}; expected at least {least}, which every formula relies on"
         if info.max is not None and info.max < info.min:
             yield f"{who} has the maximum {info.max} below its minimum {info.min}"
         if info.multiple_of < 1:

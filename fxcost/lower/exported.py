@@ -348,11 +348,12 @@ class _Lowering:
 def _about_storage(guard: Any, read: Predicate) -> bool:
     """Torch's own "is this size one (or zero)?" decides strides, never shapes or counts; the storage pass asks it itself.
 
-    Such questions come from dispatch (`torch/_ops.py`); shape checks come from the meta functions and stay.
+    Such questions come from dispatch and from export's own bookkeeping; shape checks come from the meta functions, and
+    branches from the model's code: these stay.
     """
     place = str(getattr(getattr(guard, "sloc", None), "framework_loc", "")).replace("\\", "/")
     asked = isinstance(read, Compare) and read.op in {"!=", ">"} and read.right.constant in (0, 1)
-    return asked and "/torch/_ops.py" in place
+    return asked and ("/torch/_ops.py" in place or "/torch/_export/" in place)
 
 
 def _map(value: Any, function: Any) -> Any:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from fxcost.ir.expr import total
-from fxcost.ops.registry import Call
+from fxcost.ops.registry import Call, all_rules
 from tests.support.calls import cost_of, number
 from tests.support.torch_calls import allocated_inside, meta, overload, torch_call
 
@@ -345,6 +345,13 @@ def test_grouped_products() -> None:
         outputs=meta(32, 8, dtype=half),
     )
     assert number(cost_of(call).macs) == 32 * 16 * 8
+
+
+# -- names ---------------------------------------------------------------------------------------------------------
+def test_every_rule_is_for_an_operator_that_torch_has() -> None:
+    names = [op.split(".")[1] for op in all_rules() if op.startswith("aten.")]
+    missing = [n for n in names if not (hasattr(torch.ops.aten, n) or hasattr(torch.ops.aten, f"{n}_"))]
+    assert missing == []
 
 
 # -- what lives inside one op --------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ FROM_32 = {"H": (32, None), "W": (32, None)}
 GRID = [dict(zip("NHW", sizes, strict=True)) for sizes in product([1, 2, 3, 4, 7, 15, 16, 33], repeat=3)]
 
 
-@settings(max_examples=300)
+@settings(max_examples=600)
 @given(shadowed(), st.integers(-5, 60), points(high=100_000))
 def test_a_proof_is_never_refuted(drawn: Shadowed, offset: int, far: dict[str, int]) -> None:
     # The offset makes differences of the order of roundings, where proofs are decided.
@@ -65,7 +65,7 @@ def test_one_symbol_is_decided(terms: list[tuple[int, int, int]], constant: int)
     assert proves_nonnegative(value) == (min(values) >= 0 and values[-1] >= values[-841])  # 840 = lcm(1..8)
 
 
-@pytest.mark.parametrize("first", [1, 2, 4, 8, 16])
+@pytest.mark.parametrize("first", [1, 2, 4, 8])
 @pytest.mark.parametrize("step", [2, 4, 32])
 def test_strided_maps_shrink(first: int, step: int) -> None:
     # Every stride rounds up, and rounding up twice is rounding up once: the next map is never larger.

@@ -49,8 +49,7 @@ def test_depthwise() -> None:
 
 def test_strided_pointwise_kernel_reads_a_quarter() -> None:
     # 1x1, stride 2 on 8x8 looks at the even rows and columns: 4*4 of 64 elements per channel.
-    attrs: dict[str, Attribute] = {"stride": (2, 2), "padding": (0, 0)}
-    found = conv2d("f32[1, 5, 8, 8]", "f32[7, 5, 1, 1]", "f32[1, 7, 4, 4]", **attrs)
+    found = conv2d("f32[1, 5, 8, 8]", "f32[7, 5, 1, 1]", "f32[1, 7, 4, 4]", stride=(2, 2), padding=(0, 0))
     assert number(found.reads[0]) == 5 * 16
 
 

@@ -1,0 +1,48 @@
+"""Write the committed graphs beside this file again: `python tests/data/make_fixtures.py` from the project's root.
+
+Each is what `fxcost export --to mlir` writes, so that most tests of queries, reports and the command line need no
+torch. Run it after a change of lowering or of the text form, and read the difference before committing it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+LLAMA = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 64,
+    "intermediate_size": 172,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 1000,
+    "tie_word_embeddings": False,
+}
+
+
+def main() -> None:
+    """Export every fixture; each capture runs in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "tiny_llama").mkdir()
+        Path(folder, "tiny_llama", "config.json").write_text(json.dumps(LLAMA), encoding="utf-8")
+        for model, spec in (
+            ("torchvision:resnet18", "N,3,H,W"),
+            ("torchvision:mobilenet_v2", "N,3,H,W"),
+            ("hf:tiny_llama", "i64[N,S]"),
+        ):
+            output = HERE / f"{model.partition(':')[2]}.mlir"
+            command = [sys.executable, "-m", "fxcost", "export", model, "-i", spec, "--to", "mlir", "-o", str(output)]
+            subprocess.run(command, check=True, cwd=folder, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+            print(f"{output.name}: {output.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Every operator seen in the exported models of three zoos has a rule; rules are documented and users can add some."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fxcost.errors import InternalError
+from fxcost.ops.registry import KINDS, Call, OpCost, all_rules, find, rule
+from tests.support.calls import cost, number
+
+CENSUS = (Path(__file__).parents[1] / "data" / "op_census.txt").read_text(encoding="utf-8").split()
+UNKNOWN_BY_DESIGN = {
+    "aten.fft_fftn",  # n*log2(n) has no integer formula in a symbolic n
+}
+
+
+def test_every_operator_of_the_census_has_a_rule() -> None:
+    assert {op for op in CENSUS if find(op) is None} == UNKNOWN_BY_DESIGN
+
+
+@pytest.mark.parametrize(
+    ("op", "kind"),
+    [
+        ("aten.conv2d", "compute"),
+        ("aten.linear", "compute"),
+        ("aten.scaled_dot_product_attention", "compute"),
+        ("aten.softmax.int", "compute"),
+        ("aten.layer_norm", "compute"),
+        ("aten.max_pool2d", "compute"),
+        ("aten.upsample_bilinear2d.vec", "compute"),
+        ("aten.batch_norm", "affine"),
+        ("aten.add_.Tensor", "pointwise"),
+        ("aten.gelu", "pointwise"),
+        ("aten.to.dtype", "pointwise"),
+        ("aten.dropout", "pointwise"),
+        ("aten.cat", "movement"),
+        ("aten.contiguous", "movement"),
+        ("aten.embedding", "movement"),
+        ("aten.arange.start", "movement"),
+        ("aten.reshape", "view"),
+        ("aten.chunk", "view"),
+        ("aten._assert_tensor_metadata", "free"),
+    ],
+)
+def test_kinds(op: str, kind: str) -> None:
+    found = find(op)
+    assert found is not None
+    assert found.kind == kind
+
+
+def test_rules_are_documented() -> None:
+    for op, found in all_rules().items():
+        assert found.kind in KINDS
+        assert len(found.doc) > 10, op
+        assert found.doc.strip()[-1] in ".", op
+
+
+def test_users_add_rules_for_their_operators() -> None:
+    @rule("tests_only.scale_rows")
+    def scale_rows(call: Call) -> OpCost:
+        """One multiplication per element."""
+        return OpCost(other_ops=call.result.numel)
+
+    assert number(cost("tests_only.scale_rows", {"x": "f32[4, 8]"}, result="f32[4, 8]").other_ops) == 32
+    with pytest.raises(InternalError, match="has two rules"):
+        rule("tests_only.scale_rows")(scale_rows)
