@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fxcost.errors import FileError, ModelError, SpecError, UnknownName, UnknownOps, nearest
+from fxcost.ir.domain import is_one_excluded
+from fxcost.ir.expr import Expr
 from fxcost.ir.graph import Graph, Standing
+from fxcost.ir.predicate import Predicate
 from fxcost.ir.symbols import SymbolInfo, check_point
 from fxcost.passes.cost import Costs
 from fxcost.passes.liveness import Liveness, Owner, owner
@@ -23,6 +26,7 @@ from fxcost.query.breakdown import METRICS, ModuleRow, NodeRow, flatten, module_
 from fxcost.query.explain import Explanation, explain_node, find_nodes
 from fxcost.query.fit import FitAnswer, answer, default_unknown
 from fxcost.query.quantity import Constraint, Quantity
+from fxcost.query.regions import Variant, agrees, domain_without, excluded_ones, slices, total_over_regions
 from fxcost.query.solve import Solution, solve
 from fxcost.query.table import Table
 from fxcost.report.summary import Summary
@@ -56,6 +60,7 @@ class Cost:
     mode: str = "inference"
     warnings: tuple[str, ...] = ()
     origin: Origin = field(default=Origin(), repr=False, compare=False)
+    variants: tuple[Variant, ...] = ()
 
     # -- the model -------------------------------------------------------------------------------------------------
     @cached_property
@@ -76,7 +81,24 @@ class Cost:
     @property
     def domain(self) -> tuple[str, ...]:
         """Guards under which the formulas hold, as comparisons."""
-        return tuple(str(guard) for guard in self.graph.domain)
+        return tuple(str(guard) for guard in self._domain)
+
+    @cached_property
+    def _excluded(self) -> tuple[str, ...]:
+        return excluded_ones(self.graph) if self.variants else ()
+
+    @cached_property
+    def _domain(self) -> tuple[Predicate, ...]:
+        if not self.variants:
+            return self.graph.domain
+        return domain_without(self.graph, (v.ones for v in self.variants), self._excluded)
+
+    def at_point(self, point: Mapping[str, int]) -> Cost:
+        """The cost whose nodes are the ones that run at a complete point: a variant where one covers it, else this."""
+        for variant in self.variants:
+            if variant.covers(point, self._excluded):
+                return replace(self, graph=variant.graph, variants=())
+        return self
 
     @property
     def unknown_ops(self) -> dict[str, int]:
@@ -93,12 +115,16 @@ class Cost:
     def quantities(self) -> dict[str, Quantity]:
         """Every quantity by name."""
         totals = self.facts[Totals]
-        return {name: self._quantity(name, totals) for name in UNITS}
+        special = [(v.ones, Facts(v.graph, self.options)[Totals].values) for v in self.variants]
+        values = {
+            name: total_over_regions(value, [(ones, found[name]) for ones, found in special], self._excluded)
+            for name, value in totals.values.items()
+        }
+        return {name: self._quantity(name, values[name], totals) for name in UNITS}
 
-    def _quantity(self, name: str, totals: Totals) -> Quantity:
+    def _quantity(self, name: str, value: Expr, totals: Totals) -> Quantity:
         standing = self.standing if name in COUNTED else self.graph.standing
-        domain = self.graph.domain + (totals.guards if name in IN_MEMORY else ())
-        value = totals.values[name]
+        domain = self._domain + (totals.guards if name in IN_MEMORY else ())
         symbols = tuple(s for s in self.graph.symbols if s.kind == "size" or s.name in value.symbols)
         again = self._recaptured if self.origin.model is not None else None
         return Quantity(name, UNITS[name], value, standing, domain, symbols, again)
@@ -172,7 +198,7 @@ class Cost:
         return Table(("op", "count", *METRICS), tuple(rows))
 
     def _part(self, metric: str, metrics: Mapping[str, Any]) -> Quantity:
-        return replace(self.quantities[metric], value=metrics[metric], recapture=None)
+        return replace(self.quantities[metric], value=metrics[metric], domain=self.graph.domain, recapture=None)
 
     # -- questions -------------------------------------------------------------------------------------------------
     def explain(self, name: str) -> Explanation:
@@ -185,7 +211,8 @@ class Cost:
         missing = [s.name for s in self.graph.symbols if s.name not in point]
         if missing:
             raise SpecError(f"peak_owner needs a size for {', '.join(missing)}")
-        return owner(self.graph, self.facts[Liveness], point)
+        here = self.at_point(point)
+        return owner(here.graph, here.facts[Liveness], point)
 
     def solve(
         self,
@@ -206,7 +233,10 @@ class Cost:
 
         machine = load_target(target) if isinstance(target, str) else target
         point = check_point(self.graph.symbols, at) if at is not None else None
-        return estimate(self.graph, self.facts, machine, dtype, point)
+        here = self.at_point(point) if point is not None else self
+        known = {s.name for s in here.graph.symbols}
+        within = {n: v for n, v in point.items() if n in known} if point is not None else None
+        return estimate(here.graph, here.facts, machine, dtype, within)
 
     def fit(
         self,
@@ -229,7 +259,7 @@ class Cost:
         open_names = [s for s in symbols if s.name not in point and s.name != wrt and s.name not in ties]
         point |= {s.name: max(s.min, s.multiple_of) for s in open_names}
         estimate = self.on(target, dtype=dtype)
-        domain = self.quantities["peak_memory"].domain
+        domain = self.graph.domain + self.facts[Totals].guards
         name = estimate.target.name
         return answer(name, estimate.fits, symbols, domain, self.graph.standing, point, wrt, ties)
 
@@ -245,6 +275,7 @@ class Cost:
         point = check_point(self.graph.symbols, at) if at is not None else None
         complete = point is not None and all(s.name in point for s in self.graph.symbols)
         shown = point if complete else self._nominal(point)
+        here = self.at_point(shown) if shown is not None else self
         estimates = {}
         for target in targets:
             estimate = self.on(target, dtype, shown)
@@ -263,9 +294,9 @@ class Cost:
             at=point,
             point=shown,
             quantities=self.quantities,
-            nodes=self.nodes,
-            modules=self.modules,
-            owner=owner(self.graph, self.facts[Liveness], shown) if shown is not None else None,
+            nodes=here.nodes,
+            modules=here.modules,
+            owner=owner(here.graph, here.facts[Liveness], shown) if shown is not None else None,
             estimates=estimates,
             params_by_dtype=self.facts[Totals].params_by_dtype,
             notes=self.graph.notes,
@@ -368,9 +399,54 @@ def _captured(
     source = capture_graph(model, specs, kwargs, name=name, point=point, progress=progress)
     origin = Origin(model, specs, kwargs, source.seconds, source.program)
     cost = Cost(source.graph, options, "inference", (), origin)
-    if check and source.eager_count is not None:
+    if not check:
+        return cost
+    cost = _over_regions(cost, progress)
+    if source.eager_count is not None:
         progress("comparing with an eager run at another size")
         return _checked(cost, source)
+    return cost
+
+
+def _over_regions(cost: Cost, progress: Progress) -> Cost:
+    """Capture the slices where an excluded symbol is one; drop guards that turn out harmless (see `query.regions`).
+
+    Slices are captured while that takes no longer than the first capture did, or ten seconds; what is left stays a
+    guard.
+    """
+    import time
+
+    from fxcost.lower.model import capture_graph
+
+    excluded, origin = excluded_ones(cost.graph), cost.origin
+    start, allowed = time.process_time(), max(10.0, origin.seconds.get("export", 0.0))
+    variants: list[Variant] = []
+    for ones in slices(excluded):
+        if time.process_time() - start > allowed:
+            break
+        progress(f"capturing where {' and '.join(sorted(ones))} = 1")
+        try:
+            pins = dict.fromkeys(sorted(ones), 1)
+            source = capture_graph(origin.model, origin.specs, origin.kwargs, name=cost.graph.name, pins=pins)
+        except ModelError:  # the model does not run there: the guard is right
+            continue
+        others = {n for n in excluded if n not in ones}
+        strange = [g for g in source.graph.domain if is_one_excluded(g) not in others and g not in cost.graph.domain]
+        if (
+            source.graph.standing == cost.graph.standing
+            and not strange
+            and not source.graph.fixed.keys() - cost.graph.fixed.keys()
+        ):
+            variants.append(Variant(ones, source.graph))
+    if not variants:
+        return cost
+    seconds = {**origin.seconds, "regions": time.process_time() - start}
+    cost = replace(cost, origin=replace(origin, seconds=seconds), variants=tuple(variants))
+    generic = cost.facts[Totals].values
+    same = all(agrees(generic, Facts(v.graph, cost.options)[Totals].values, v.ones) for v in variants)
+    if same and len(variants) == len(slices(excluded)):
+        domain = domain_without(cost.graph, (v.ones for v in variants), excluded)
+        return replace(cost, graph=replace(cost.graph, domain=domain), variants=())
     return cost
 
 

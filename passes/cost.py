@@ -15,6 +15,7 @@ from fxcost.ir.graph import Graph, Node
 from fxcost.ir.predicate import indicator
 from fxcost.ir.types import TensorType
 from fxcost.ir.widths import activation_bytes, weight_bytes
+from fxcost.ops.kinds import kind_of
 from fxcost.ops.registry import Call, OpCost, Rule, find
 from fxcost.passes.storage import Storage
 from fxcost.pipeline import Facts, register_pass
@@ -22,7 +23,7 @@ from fxcost.pipeline import Facts, register_pass
 
 @dataclass(frozen=True)
 class NodeCost:
-    """Cost of one call; `rule` is None for an unknown operator. Bytes are at the widths of the options."""
+    """Cost of one call; `rule` is None and `kind` is `unknown` without a rule. Bytes are at the options' widths."""
 
     macs: Expr
     other_ops: Expr
@@ -32,11 +33,7 @@ class NodeCost:
     scratch_bytes: Expr
     rule: Rule | None
     detail: OpCost
-
-    @property
-    def kind(self) -> str:
-        """The rule's kind, or `unknown`."""
-        return self.rule.kind if self.rule else "unknown"
+    kind: str
 
 
 @dataclass(frozen=True)
@@ -57,8 +54,10 @@ def costs(graph: Graph, facts: Facts) -> Costs:
         found = find(node.op)
         if found is None:
             unknown[node.op] = unknown.get(node.op, 0) + 1
-        detail = apply_rule(found, call_of(graph, node))
-        rows.append(_priced(graph, node, found, detail, storage, options.weights, options.activations))
+        call = call_of(graph, node)
+        detail = apply_rule(found, call)
+        kind = kind_of(call) or "unknown"
+        rows.append(_priced(graph, node, found, kind, detail, storage, options.weights, options.activations))
     return Costs(tuple(rows), unknown)
 
 
@@ -89,15 +88,16 @@ def _priced(
     graph: Graph,
     node: Node,
     found: Rule | None,
+    kind: str,
     detail: OpCost,
     storage: Storage,
     weights: tuple[tuple[str, str], ...],
     activations: str | None,
 ) -> NodeCost:
-    copied = _copied(node, found, storage)
-    moved = found is not None and found.kind in {"view", "movement"}
+    copied = _copied(node, kind, storage)
+    moved = kind in {"view", "movement"}
     reads, writes, fetched = traffic(graph, node, detail, weights, activations)
-    nothing = found is None or found.kind == "free"
+    nothing = kind in {"unknown", "free"}
     return NodeCost(
         macs=detail.macs,
         other_ops=detail.other_ops * copied if moved else detail.other_ops,
@@ -107,6 +107,7 @@ def _priced(
         scratch_bytes=total(s.nbytes for s in detail.scratch),
         rule=found,
         detail=detail,
+        kind=kind,
     )
 
 
@@ -146,9 +147,9 @@ def traffic(
     return total(reads), total(writes), total(fetched)
 
 
-def _copied(node: Node, found: Rule | None, storage: Storage) -> Expr:
+def _copied(node: Node, kind: str, storage: Storage) -> Expr:
     """1 when the call does work, 0 when its result is its operand, an indicator when the sizes decide."""
     alias = storage.aliases.get(node.results[0].id) if node.results else None
-    if alias is None or found is None or alias.operand_written or found.kind not in {"view", "movement", "pointwise"}:
+    if alias is None or alias.operand_written or kind not in {"view", "movement", "pointwise"}:
         return ONE
     return ONE - indicator(alias.when)

@@ -10,7 +10,7 @@ from fxcost.capture.ladder import Request, run_eager
 
 
 def eager_macs(request: Request, point: Mapping[str, int]) -> int:
-    """MACs of one run at `point` as torch counts them (convolutions, products, attention); the run's errors come out."""
+    """MACs of a run at `point` as torch counts them (convolutions, products, attention); its errors come out."""
     with FlopCounterMode(display=False) as counter:
         run_eager(request, point)
     return int(counter.get_total_flops()) // 2

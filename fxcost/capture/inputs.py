@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
-from fxcost.ir.specs import TensorSpec
 from fxcost.errors import SpecError
 from fxcost.ir.evaluate import evaluate
+from fxcost.ir.specs import TensorSpec
 from fxcost.ir.symbols import SymbolInfo
 from fxcost.ir.types import DType
 

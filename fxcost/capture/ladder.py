@@ -11,11 +11,9 @@ refuses other sizes, else what the trace said.
 
 from __future__ import annotations
 
-import logging
 import signal
 import threading
 import time
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -26,10 +24,11 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from fxcost.capture.inputs import classify, dynamic_dims, example_points, tensors, with_hints
-from fxcost.ir.specs import TensorSpec
+from fxcost.capture.quiet import muffled
 from fxcost.capture.twin import Positional
 from fxcost.ir.expr import Expr, const, floordiv, mod, substitute
 from fxcost.ir.predicate import Compare, Predicate, replace_symbols
+from fxcost.ir.specs import TensorSpec
 from fxcost.ir.symbols import SymbolInfo
 
 RUNG_SECONDS = 90.0
@@ -87,14 +86,11 @@ def run_eager(request: Request, point: Mapping[str, int]) -> None:
 
 @contextmanager
 def quiet_inference() -> Iterator[None]:
-    """Inference as it is analysed: no gradients, no fused fast path that hides operators, no warnings."""
+    """Inference as it is analysed: no gradients, no fused fast path that hides operators, no noise."""
     fast_path = torch.backends.mha.get_fastpath_enabled()
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
-        stack.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("ignore")
-        logging.getLogger("torch").disabled, quiet = True, logging.getLogger("torch").disabled
-        stack.callback(setattr, logging.getLogger("torch"), "disabled", quiet)
+        stack.enter_context(muffled())
         torch.backends.mha.set_fastpath_enabled(False)
         stack.callback(torch.backends.mha.set_fastpath_enabled, fast_path)
         yield
@@ -251,7 +247,7 @@ def _bound(request: Request, program: Any, point: Mapping[str, int], fixed: Mapp
     bindings: dict[str, Expr] = {}
     domain: list[Predicate] = []
     pinned = dict(fixed)
-    leaves = [leaf for leaf in pytree.tree_leaves(request.specs)]
+    leaves = pytree.tree_leaves(request.specs)
     for leaf, found in zip(leaves, user_inputs(program), strict=True):
         if not isinstance(leaf, TensorSpec) or not isinstance(found, torch.Tensor):
             continue

@@ -1,4 +1,4 @@
-"""MODEL arguments: `torchvision:NAME`, `timm:NAME`, `hf:CLASS_OR_DIR`, `module:factory`, `file.py:factory`, `file.pt2`.
+"""MODEL arguments: `torchvision:NAME`, `timm:NAME`, `hf:CLASS_OR_DIR`, factories in modules and files, `file.pt2`.
 
 Models are built on the meta device, so that no weight is ever allocated; where a constructor needs real values the model
 is built on the CPU with random weights. Loading a factory runs its code.
@@ -10,97 +10,103 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 
+from fxcost.capture.quiet import muffled, short
+from fxcost.capture.shim import prepare_torchvision
 from fxcost.errors import CaptureError, FileError, FxcostError, SpecError, UnknownName, nearest
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+FORMS = "torchvision:NAME, timm:NAME, hf:CLASS_OR_DIR, package.module:factory, file.py:factory, file.pt2 or file.mlir"
+MAX_REAL_ELEMENTS = 2_000_000_000
+"""Parameters of a model that is built with real weights: 8 GB in fp32. Asked for only where meta tensors do not do."""
 
-MAX_NAMES = 5_000
 
-
-def load_model(name: str) -> Any:
-    """Return the nn.Module, GraphModule or ExportedProgram that `name` stands for.
+def load_model(name: str, device: str = "meta") -> Any:
+    """Return the nn.Module, GraphModule or ExportedProgram that `name` stands for, its weights on `device`.
 
     Raises UnknownName for a name that a zoo does not have, FileError for a broken file, CaptureError when the factory
     raises, SpecError for a name of no known form.
     """
     if name.endswith(".pt2"):
         return load_program(Path(name))
-    prefix, colon, rest = name.partition(":")
-    if not colon or not prefix or not rest:
-        raise SpecError(
-            f"model {name!r}: expected torchvision:NAME, timm:NAME, hf:CLASS_OR_DIR, package.module:factory, "
-            "file.py:factory, file.pt2 or file.mlir"
-        )
+    prefix, _, rest = name.partition(":")
+    if name.endswith(".py"):
+        raise SpecError(f"model {name!r}: also name what builds the model in it, for example {name}:make_model")
+    if not prefix or not rest:
+        raise SpecError(f"model {name!r}: expected {FORMS}")
     loader = {"torchvision": _torchvision, "timm": _timm, "hf": _hugging_face}.get(prefix)
-    if loader is not None:
-        return loader(rest)
-    return _factory(prefix, rest)
+    found = loader(rest) if loader is not None else _factory(prefix, rest)
+    if isinstance(found, nn.Module | torch.export.ExportedProgram):
+        return found
+    return build(found, name, device)
 
 
 def load_program(path: Path) -> Any:
     """Load an ExportedProgram; raises FileError for anything that is not one."""
     if not path.is_file():
-        raise FileError(f"{path}: no such file; expected a .pt2 written by torch.export.save")
+        problem = "is a folder" if path.is_dir() else "no such file"
+        raise FileError(f"{path}: {problem}; expected a .pt2 written by torch.export.save")
     try:
-        with _quiet():
+        with muffled():
             return torch.export.load(path)
     except Exception as error:  # torch.export.load raises a different type for every kind of damage
         raise FileError(
-            f"{path}: not a readable .pt2 ({_first_line(error)}); write it again with torch.export.save of this torch "
+            f"{path}: not a readable .pt2 ({short(error)}); write it again with torch.export.save of this torch "
             f"({torch.__version__})"
         ) from error
 
 
-def build(make: Callable[[], Any], what: str) -> Any:
-    """Call a constructor on the meta device, else on the CPU; errors become one CaptureError."""
-    try:
-        with torch.device("meta"), _quiet():
-            return _checked(make(), what)
-    except FxcostError:
-        raise
-    except Exception as on_meta:
+def build(make: Callable[[], Any], what: str, device: str = "meta") -> Any:
+    """Call a constructor on the meta device, or where that fails on the CPU; its errors become one CaptureError."""
+    if device == "meta":
         try:
-            with _quiet():
-                return _checked(make(), what)
-        except FxcostError:
-            raise
-        except Exception as error:
-            raise CaptureError(
-                f"{what}: building the model raised {type(error).__name__}: {_first_line(error)}; "
-                "call it yourself once to see the whole error"
-            ) from on_meta
+            with torch.device("meta"):
+                return _made(make, what)
+        except CaptureError:  # it may need real values
+            pass
+    return _made(make, what)
 
 
-def _checked(model: Any, what: str) -> Any:
+def _made(make: Callable[[], Any], what: str) -> Any:
+    try:
+        with muffled():
+            model = make()
+    except (KeyboardInterrupt, FxcostError):
+        raise
+    except SystemExit as error:
+        raise CaptureError(
+            f"{what}: building the model called sys.exit({error.code!r}); name a function that returns a model"
+        ) from error
+    except BaseException as error:  # it is the user's code, and may raise anything
+        raise CaptureError(
+            f"{what}: building the model raised {short(error)}; call it yourself once to see the whole error"
+        ) from error
     if not isinstance(model, nn.Module | torch.export.ExportedProgram):
         raise SpecError(f"{what} returned {type(model).__name__}; expected an nn.Module or an ExportedProgram")
     return model.eval() if isinstance(model, nn.Module) else model
 
 
+# -- where models come from: each returns a model, or a function that builds one ------------------------------------
 def _torchvision(name: str) -> Any:
     models = _zoo("torchvision")
     known = models.list_models()
     if name not in known:
-        raise UnknownName(f"torchvision has no model {name!r}{nearest(name, known)}")
+        raise UnknownName(f"torchvision has no model {name!r}{_similar(name, known)}")
     builder = models.get_model_builder(name)
     extra = {"weights_backbone": None} if "weights_backbone" in inspect.signature(builder).parameters else {}
-    return build(lambda: builder(weights=None, **extra), f"torchvision:{name}")
+    return lambda: builder(weights=None, **extra)
 
 
 def _timm(name: str) -> Any:
     timm = _zoo("timm")
     if not timm.is_model(name):
-        raise UnknownName(f"timm has no model {name!r}{nearest(name, timm.list_models())}")
-    return build(lambda: timm.create_model(name, pretrained=False), f"timm:{name}")
+        raise UnknownName(f"timm has no model {name!r}{_similar(name, timm.list_models())}")
+    return lambda: timm.create_model(name, pretrained=False)
 
 
 def _hugging_face(name: str) -> Any:
@@ -110,39 +116,37 @@ def _hugging_face(name: str) -> Any:
         config = _config_of(transformers, folder)
         for architecture in getattr(config, "architectures", None) or ():
             if hasattr(transformers, architecture):
-                return build(lambda: getattr(transformers, architecture)(config), f"hf:{name}")
-        return build(lambda: transformers.AutoModel.from_config(config), f"hf:{name}")
+                return lambda: getattr(transformers, architecture)(config)
+        return lambda: transformers.AutoModel.from_config(config)
     found = getattr(transformers, name, None)
     if found is None or not inspect.isclass(found):
-        known = [n for n in dir(transformers) if n[:1].isupper()][:MAX_NAMES]
-        raise UnknownName(f"transformers has no class {name!r} and there is no such folder{nearest(name, known)}")
+        similar = _similar(name, [n for n in dir(transformers) if n[:1].isupper()])
+        raise UnknownName(f"transformers has no class {name!r}, and there is no such folder{similar}")
     if issubclass(found, transformers.PreTrainedConfig):
-        return build(lambda: transformers.AutoModel.from_config(found()), f"hf:{name}")
+        return lambda: transformers.AutoModel.from_config(found())
     config_class = getattr(found, "config_class", None)
     if config_class is None:
         raise SpecError(f"hf:{name} is no model with a configuration; name a model class such as LlamaForCausalLM")
-    return build(lambda: found(config_class()), f"hf:{name}")
+    return lambda: found(config_class())
 
 
 def _config_of(transformers: Any, folder: Path) -> Any:
-    if not (folder / "config.json").is_file() and folder.is_dir():
+    if folder.is_dir() and not (folder / "config.json").is_file():
         raise FileError(f"{folder}: no config.json in this folder; expected a Hugging Face configuration")
     try:
-        return transformers.AutoConfig.from_pretrained(str(folder), local_files_only=True)
+        with muffled():  # code that comes with a configuration is never run
+            return transformers.AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     except Exception as error:
-        raise FileError(f"{folder}: not a readable configuration ({_first_line(error)})") from error
+        raise FileError(f"{folder}: not a readable configuration ({short(error)})") from error
 
 
 def _zoo(package: str) -> Any:
-    if package == "torchvision" or (package == "timm" and importlib.util.find_spec("torchvision")):
-        from fxcost.capture.shim import declare_vision_ops
-
-        declare_vision_ops()
     try:
-        with _quiet():
+        with muffled():
+            prepare_torchvision()  # timm and transformers import it where it is installed
             return importlib.import_module("torchvision.models" if package == "torchvision" else package)
     except ImportError as error:
-        raise SpecError(f"{package} is not installed ({_first_line(error)}); pip install 'fxcost[zoo]'") from error
+        raise SpecError(f"{package} is not installed ({short(error)}); pip install 'fxcost[zoo]'") from error
 
 
 def _factory(place: str, name: str) -> Any:
@@ -153,50 +157,59 @@ def _factory(place: str, name: str) -> Any:
             known = [n for n in vars(target) if not n.startswith("_")] if hasattr(target, "__dict__") else []
             raise UnknownName(f"{place} has no {name!r}{nearest(part, known)}")
         target = getattr(target, part)
-    if isinstance(target, nn.Module | torch.export.ExportedProgram):
-        return target
-    if not callable(target):
+    if not callable(target) and not isinstance(target, torch.export.ExportedProgram):
         raise SpecError(f"{place}:{name} is {type(target).__name__}; expected a function or class that builds a model")
-    return build(target, f"{place}:{name}")
+    return target
 
 
 def _module(place: str) -> Any:
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # a module beside the user, as `python -m` has it
+    _importable(Path.cwd())  # a module beside the user, as `python -m` has it
     try:
-        return importlib.import_module(place)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (place == error.name or place.startswith(error.name + ".")):
+        return _run(lambda: importlib.import_module(place), f"{place}: importing it")
+    except CaptureError as error:
+        missing = error.__cause__.name if isinstance(error.__cause__, ModuleNotFoundError) else None
+        if missing is not None and (place == missing or place.startswith(missing + ".")):
             raise UnknownName(f"there is no module {place!r}; run from its folder or install it") from error
-        raise CaptureError(f"{place}: importing it raised {type(error).__name__}: {_first_line(error)}") from error
-    except Exception as error:
-        raise CaptureError(f"{place}: importing it raised {type(error).__name__}: {_first_line(error)}") from error
+        raise
 
 
 def _module_from_file(path: Path) -> Any:
     if not path.is_file():
         raise FileError(f"{path}: no such file; expected a Python file with a function that builds a model")
     spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None, "a .py file always has a loader"
+    assert spec is not None, "a .py file always has a loader"
     module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, module)
+    _importable(path.parent.resolve())  # files beside it, as `python file.py` has it
+    known = sys.modules.setdefault(path.stem, module)
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise CaptureError(f"{path}: running it raised {type(error).__name__}: {_first_line(error)}") from error
+        _run(lambda: spec.loader.exec_module(module), f"{path}: running it")  # type: ignore[union-attr]
+    except BaseException:
+        if known is module:
+            del sys.modules[path.stem]
+        raise
     return module
 
 
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:300]
+def _importable(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the warnings of other people's constructors."""
-    import warnings
+def _run(execute: Callable[[], Any], what: str) -> Any:
+    """Run a user's module; whatever it raises becomes a CaptureError."""
+    try:
+        return execute()
+    except (KeyboardInterrupt, FxcostError):
+        raise
+    except SystemExit as error:
+        raise CaptureError(f"{what} called sys.exit({error.code!r}); guard that with __name__ == '__main__'") from error
+    except SyntaxError as error:
+        raise CaptureError(f"{what} raised SyntaxError: {error}") from error  # its text says file and line
+    except BaseException as error:
+        raise CaptureError(f"{what} raised {short(error)}") from error
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+
+def _similar(name: str, known: Iterable[str]) -> str:
+    """Like `nearest`, but silent where nothing is near: the first dozen of a thousand names help nobody."""
+    hint = nearest(name, known)
+    return hint if hint.startswith("; did you mean") else ""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from fxcost.ir.expr import Range, const, symbol
-from fxcost.ir.predicate import AllOf, Compare, Predicate, decide
+from fxcost.ir.expr import Range, const, extreme_args, symbol
+from fxcost.ir.predicate import AllOf, AnyOf, Compare, Predicate, decide
 from fxcost.ir.prove import proves_nonnegative
 from fxcost.ir.symbols import SymbolInfo, ranges_of
 
@@ -16,7 +16,7 @@ def simplify_domain(guards: Iterable[Predicate], ranges: Mapping[str, Range]) ->
     for guard in guards:
         for part in guard.parts if isinstance(guard, AllOf) else (guard,):
             if decide(part, ranges) is not True:
-                parts[part] = None
+                parts[_without_extreme(part)] = None
     kept: list[Predicate] = []
     tightened = dict(ranges)
     for name, (low, high) in _single_bounds(parts).items():
@@ -29,7 +29,30 @@ def simplify_domain(guards: Iterable[Predicate], ranges: Mapping[str, Range]) ->
             old_high = high
         tightened[name] = (old_low, old_high)
     kept += [part for part in parts if not _implied(part, tightened)]
-    return tuple(dict.fromkeys(kept))
+    single = dict.fromkeys(kept)
+    return tuple(
+        p for p in single if not (isinstance(p, AnyOf) and any(_without_extreme(q) in single for q in p.parts))
+    )
+
+
+def is_one_excluded(guard: Predicate) -> str | None:
+    """The symbol that a guard of the form `N != 1`, `N > 1` or `N >= 2` keeps from being one, else None."""
+    name, limit = _symbol_against_constant(guard)
+    excluded = isinstance(guard, Compare) and (guard.op, limit) in {("!=", 1), (">", 1), (">=", 2)}
+    return name if excluded else None
+
+
+def _without_extreme(guard: Predicate) -> Predicate:
+    """`e == min(c, e)` says `e <= c`, and `e == max(c, e)` says `e >= c`."""
+    if not isinstance(guard, Compare) or guard.op != "==":
+        return guard
+    for plain, other in ((guard.left, guard.right), (guard.right, guard.left)):
+        for kind, op in (("min", "<="), ("max", ">=")):
+            args = extreme_args(other, kind)
+            rest = [arg for arg in args if arg is not plain]
+            if len(args) == 2 and len(rest) == 1:
+                return Compare(op, plain, rest[0])
+    return guard
 
 
 def ranges_within(symbols: Iterable[SymbolInfo], domain: Iterable[Predicate]) -> dict[str, Range]:

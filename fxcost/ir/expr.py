@@ -403,6 +403,12 @@ def _extreme(kind: str, values: list[Expr]) -> Expr:
     return _of_atom(_atom(kind, "", tuple(kept)))
 
 
+def extreme_args(value: Expr, kind: str) -> tuple[Expr, ...]:
+    """Arguments of a bare `max` or `min`, empty when the expression is something else."""
+    atom = _sole_atom(value)
+    return atom.args if atom is not None and atom.kind == kind else ()
+
+
 def _order_key(value: Expr) -> str:
     from fxcost.ir.printing import python
 

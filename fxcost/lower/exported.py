@@ -17,13 +17,13 @@ import torch
 from fxcost.capture.inputs import TORCH_DTYPES
 from fxcost.capture.ladder import Captured
 from fxcost.errors import CaptureError
+from fxcost.ir.domain import simplify_domain
 from fxcost.ir.expr import DATA_PREFIX, Expr, as_expr, symbol
 from fxcost.ir.graph import NO_EFFECTS, Attribute, Effects, Graph, Node, Standing, State, Value
-from fxcost.ir.domain import simplify_domain
 from fxcost.ir.predicate import Compare, Predicate
 from fxcost.ir.symbols import SymbolInfo, ranges_of
 from fxcost.ir.sympy_bridge import Untranslatable, from_sympy, predicate_from_sympy
-from fxcost.ir.types import DType, ScalarType, TensorType, ValueType
+from fxcost.ir.types import ScalarType, TensorType, ValueType
 
 _DTYPES = {torch_type: dtype for dtype, torch_type in TORCH_DTYPES.items()}
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from fxcost.capture.count import eager_macs
-from fxcost.capture.inputs import check_hints, tensors
+from fxcost.capture.inputs import TORCH_DTYPES, check_hints, tensors
 from fxcost.capture.ladder import (
     Captured,
     Probed,
@@ -29,14 +30,14 @@ from fxcost.capture.ladder import (
     quiet_inference,
     user_inputs,
 )
-from fxcost.capture.loaders import load_model, load_program
+from fxcost.capture.loaders import MAX_REAL_ELEMENTS, load_model
 from fxcost.capture.record import record
-from fxcost.ir.specs import SpecReader, TensorSpec
 from fxcost.capture.twin import Positional, evaluating, meta_twin
 from fxcost.errors import CaptureError, SpecError
 from fxcost.ir.expr import Expr, substitute, symbol
 from fxcost.ir.graph import Graph
 from fxcost.ir.predicate import Predicate
+from fxcost.ir.specs import SpecReader, TensorSpec
 from fxcost.ir.symbols import SymbolInfo
 from fxcost.lower.exported import lower
 
@@ -60,9 +61,12 @@ def capture_graph(
     *,
     name: str | None = None,
     point: Mapping[str, int] | None = None,
+    pins: Mapping[str, int] | None = None,
     progress: Progress = lambda _: None,
 ) -> Source:
-    """Capture `model` with inputs `specs` (and keyword inputs `kwargs`); `point` overrides the sizes to trace at.
+    """Capture `model` with inputs `specs` (and keyword inputs `kwargs`).
+
+    `point` overrides the sizes to trace at; `pins` makes symbols plain numbers.
 
     Raises SpecError, UnknownName or FileError for wrong input, CaptureError for a model that even one recorded run
     cannot take.
@@ -70,12 +74,17 @@ def capture_graph(
     start = time.process_time()
     reader = SpecReader()
     args, named = read_specs(reader, specs, kwargs or {})
-    symbols = {n: replace(s, hint=(point or {}).get(n, s.hint)) for n, s in reader.symbols.items()}
+    if pins:
+        args, named = _substituted(args, pins), _substituted(named, pins)
+    symbols = {
+        n: replace(s, hint=(point or {}).get(n, s.hint)) for n, s in reader.symbols.items() if n not in (pins or {})
+    }
     check_hints(symbols)
     label = name or _name_of(model)
+    place = model
     if isinstance(model, str | Path):
         progress(f"building {label}")
-        model = load_program(Path(model)) if str(model).endswith(".pt2") else load_model(str(model))
+        model = load_model(str(model))
     built = time.process_time() - start
     if isinstance(model, torch.export.ExportedProgram):
         return _from_program(model, (*args, *named.values()), symbols, label, built)
@@ -85,7 +94,8 @@ def capture_graph(
         )
     if not args and not named:
         raise SpecError(f"{label}: no inputs given; say what the model takes, for example 'N,3,H,W'")
-    source = _from_module(model, args, named, symbols, label, progress)
+    rebuild = partial(load_model, str(place), "cpu") if isinstance(place, str | Path) else None
+    source = _from_module(model, args, named, symbols, label, progress, rebuild)
     return replace(source, seconds={"build": built, **source.seconds})
 
 
@@ -99,12 +109,18 @@ def read_specs(reader: SpecReader, specs: Any, kwargs: Mapping[str, Any]) -> tup
     for name in reader.multiples:
         reader.symbols.pop(name, None)
 
-    def multiplied(leaf: Any) -> Any:
+    return _substituted(args, reader.multiples), _substituted(named, reader.multiples)
+
+
+def _substituted(specs: Any, values: Mapping[str, Any]) -> Any:
+    """The specs with symbols replaced by numbers or expressions."""
+
+    def put(leaf: Any) -> Any:
         if not isinstance(leaf, TensorSpec):
             return leaf
-        return replace(leaf, shape=tuple(substitute(size, reader.multiples) for size in leaf.shape))
+        return replace(leaf, shape=tuple(substitute(size, values) for size in leaf.shape))
 
-    return pytree.tree_map(multiplied, args), pytree.tree_map(multiplied, named)
+    return pytree.tree_map(put, specs)
 
 
 def _read(reader: SpecReader, item: Any) -> Any:
@@ -128,6 +144,7 @@ def _from_module(
     symbols: Mapping[str, SymbolInfo],
     label: str,
     progress: Progress,
+    rebuild: Callable[[], nn.Module] | None,
 ) -> Source:
     twin = meta_twin(model)
     failure = ""
@@ -140,9 +157,17 @@ def _from_module(
         if captured is not None:
             return _lowered(captured, request, probed, label)
     # Some models look at values, or make tensors on the CPU, while they run: try with the user's own tensors.
+    if _on_meta(model) and rebuild is not None:
+        if sum(p.numel() for p in model.parameters()) > MAX_REAL_ELEMENTS:
+            raise CaptureError(
+                f"{label}: it cannot be captured without real weights ({failure}), and is too large to be built with "
+                "them here; pass the model itself to fxcost.analyze where there is memory"
+            )
+        progress(f"building {label} with real weights")
+        model = rebuild()
     with evaluating(model):
-        if any(p.device.type == "meta" for p in model.parameters()):
-            return _recorded(_request(twin or model, args, named, symbols, "meta"), label, failure)
+        if _on_meta(model):
+            return _recorded(_request(model, args, named, symbols, "meta"), label, failure)
         request = _request(model, args, named, symbols, "cpu")
         progress(f"capturing {label} on the CPU")
         probed = probe(request)
@@ -150,6 +175,10 @@ def _from_module(
         if captured is not None:
             return _lowered(captured, request, probed, label)
         return _recorded(request, label, failure, probed)
+
+
+def _on_meta(model: nn.Module) -> bool:
+    return any(p.device.type == "meta" for p in model.parameters())
 
 
 def _request(
@@ -182,8 +211,8 @@ def _recorded(request: Request, label: str, failure: str, probed: Probed | None 
     probed = probed or probe(request)
     if probed.point is None:
         raise CaptureError(
-            f"{label}: torch.export failed ({failure or 'no attempt'}) and the model itself does not run with these "
-            f"inputs: {probed.error}; check the input specs against the model's forward"
+            f"{label}: the model itself does not run with these inputs: {probed.error}; check the input specs against "
+            "its forward, and give a size that it takes, for example H@224"
         )
     start = time.process_time()
     try:
@@ -220,6 +249,9 @@ def _from_program(
                 raise SpecError(
                     f"{label}: input {position} has {example.ndim} dimensions, its spec has {len(leaf.shape)}"
                 )
+            if TORCH_DTYPES[leaf.dtype] is not example.dtype:
+                found_dtype = str(example.dtype).removeprefix("torch.")
+                raise SpecError(f"{label}: input {position} is {found_dtype}, its spec says {leaf.dtype}")
             for wanted, size in zip(leaf.shape, example.shape, strict=True):
                 _check_static(label, position, wanted, size)
                 bind_size(wanted, size, bindings, domain, fixed)

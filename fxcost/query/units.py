@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from fractions import Fraction
 
 from fxcost.errors import SpecError, nearest
@@ -26,6 +27,7 @@ _SUFFIXES = {
     "G": GB,
     "T": TB,
 }
+_SCALES = ((10**18, "E"), (10**15, "P"), (10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "K"))
 _NUMBER = re.compile(r"\s*([0-9][0-9_,]*(?:\.[0-9]+)?(?:e\+?[0-9]{1,2})?)\s*([A-Za-z]*)\s*")
 
 
@@ -47,14 +49,17 @@ def human(value: float, unit: str) -> str:
     short = {"bytes": "B", "elements": ""}.get(unit, unit)
     if abs(value) < 10_000 and value == int(value):
         return f"{int(value):,} {short}".strip()
-    for scale, letter in ((10**18, "E"), (10**15, "P"), (10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "K")):
-        if abs(value) >= scale:
-            return (
-                f"{value / scale:.3g} {letter}{short}".strip()
-                if abs(value) / scale < 999.5
-                else f"{value / scale:,.0f} {letter}{short}"
-            )
+    for scale, letter in _SCALES:
+        if abs(value) * 2000 >= scale * 1999:  # from here on three digits round up to 1
+            amount = Decimal(value) / scale  # exact enough for integers of any size
+            digits = f"{float(amount):.3g}" if abs(amount) < 999.5 else f"{amount:,.0f}"
+            return f"{digits if len(digits) < 8 else f'{amount:.2e}'} {letter}{short}"
     return f"{value:.3g} {short}".strip()
+
+
+def fraction(value: Fraction) -> str:
+    """Three digits of a fraction, however large its parts are."""
+    return f"{Decimal(value.numerator) / value.denominator:.3g}"
 
 
 def seconds(value: float) -> str:
