@@ -12,7 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fxcost.api import Cost, analyze
+    from fxcost.api import analyze
+    from fxcost.cost import Cost
     from fxcost.integrate.measure import measure_peak
     from fxcost.ops.registry import OpCost, rule
     from fxcost.query.quantity import Quantity
@@ -23,7 +24,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "analyze": "fxcost.api",
-    "Cost": "fxcost.api",
+    "Cost": "fxcost.cost",
     "Quantity": "fxcost.query.quantity",
     "rule": "fxcost.ops.registry",
     "OpCost": "fxcost.ops.registry",

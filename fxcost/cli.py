@@ -15,7 +15,7 @@ import typer
 from fxcost.errors import FxcostError, Infeasible, SpecError, UnknownOps
 
 if TYPE_CHECKING:
-    from fxcost.api import Cost
+    from fxcost.cost import Cost
     from fxcost.query.solve import Solution
 
 app = typer.Typer(
@@ -154,7 +154,7 @@ def _at_point(cost: Cost, at: dict[str, int] | None) -> Cost:
         return cost
     try:
         for quantity in cost.quantities.values():
-            quantity(**at)
+            quantity.at(at)
     except OutsideDomain as outside:
         _complain(f"{outside}; capturing the model anew there")
         return cost.recapture(at)
@@ -227,7 +227,7 @@ def query(
     found = {}
     for name in metrics:
         quantity = cost.total(name)
-        value = quantity(**point) if point is not None else quantity
+        value = quantity.at(point) if point is not None else quantity
         found[name] = (quantity, value)
     if as_json:
         from fxcost.report.json import compact
@@ -360,7 +360,7 @@ def check(
     exceeded = []
     for text in budgets:
         name, limit = parse_budget(text, cost.quantities)
-        value = cost.total(name)(**point)
+        value = cost.total(name).at(point)
         if not isinstance(value, int):
             raise SpecError(f"--max {text}: {name} is a formula; give every symbol with --at")
         verdict = "ok" if value <= limit else "EXCEEDED"

@@ -54,6 +54,10 @@ class Options:
                 raise SpecError(f"{what}={value!r} is not one of {', '.join(known)}{nearest(value, known)}")
 
 
+DEFAULTS = Options()
+"""Eager accounting, inputs freed, widths as trained, CPU strides, traced order."""
+
+
 @dataclass(frozen=True)
 class Pass:
     """A registered pass."""
@@ -117,7 +121,7 @@ class Facts:
     """
 
     graph: Graph
-    options: Options = Options()
+    options: Options = DEFAULTS
     _cache: dict[Any, Any] = field(default_factory=dict, repr=False)
     _running: tuple[Pass, ...] = ()
 

@@ -45,12 +45,22 @@ UNITS: Mapping[str, str] = MappingProxyType(
 )
 
 COUNTED = frozenset(
-    "macs macs_causal flops other_ops read_bytes write_bytes weight_bytes total_activations peak_activations "
-    "peak_memory_with_scratch".split()
+    [
+        "macs",
+        "macs_causal",
+        "flops",
+        "other_ops",
+        "read_bytes",
+        "write_bytes",
+        "weight_bytes",
+        "total_activations",
+        "peak_activations",
+        "peak_memory_with_scratch",
+    ]
 )
 """Quantities that an operator without a rule turns into lower bounds; sizes of values are known without one."""
 
-IN_MEMORY = frozenset("peak_memory peak_memory_with_scratch activation_bytes".split())
+IN_MEMORY = frozenset(["peak_memory", "peak_memory_with_scratch", "activation_bytes"])
 """Quantities whose formula rests on storage conditions, besides the graph's domain."""
 
 

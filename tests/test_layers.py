@@ -21,6 +21,7 @@ LAYERS = (
     {"passes"},
     {"query"},
     {"report"},
+    {"cost"},
     {"api"},
     {"__init__"},
     {"cli"},

@@ -238,7 +238,7 @@ def _export(request: Request, free: frozenset[str], point: Mapping[str, int], mu
     if shapes is not None and isinstance(request.module, Positional):
         shapes = (shapes,)  # one `*inputs` parameter takes them all
     # Guard-free tracing keeps sizes of one symbolic and skips "is this feature map 1 x 1" guards.
-    with quiet_inference(), _config.patch(backed_size_oblivious=True, aggressive_guard_free_semantics=2):
+    with quiet_inference(), _config.patch(backed_size_oblivious=True, aggressive_guard_free_semantics=2):  # type: ignore[attr-defined]
         return torch.export.export(request.module, args, dynamic_shapes=shapes, strict=False)
 
 

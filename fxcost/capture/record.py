@@ -28,7 +28,7 @@ class Recorder(TorchDispatchMode):
 
     def __init__(self, model: nn.Module, inputs: Any, tracker: ModuleTracker) -> None:
         """Name the model's tensors and the inputs before the run."""
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.nodes: list[Node] = []
         self.states: list[State] = []
         self.inputs: list[Value] = []

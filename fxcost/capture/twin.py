@@ -36,7 +36,7 @@ def _on_meta(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _prepared(twin: nn.Module) -> nn.Module:
-    config = getattr(twin, "config", None)
+    config: Any = getattr(twin, "config", None)
     if getattr(config, "use_cache", None) is True:
         config.use_cache = False  # the caches of transformers are objects that a graph cannot return
     return twin.eval()

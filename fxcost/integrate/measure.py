@@ -34,7 +34,7 @@ class _Tracker(TorchDispatchMode):
     """Live storages, seen from below: everything that any operator returns, until the storage is freed."""
 
     def __init__(self, ignored: set[int]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.ignored = ignored
         self.live: dict[int, int] = {}
         self.peak = 0

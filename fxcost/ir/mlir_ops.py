@@ -27,7 +27,7 @@ class Fields:
 
     def wrong(self, name: str, expected: str) -> Never:
         """Fail at this op."""
-        self.scanner.fail(f"found the attribute {name!r} of another form, expected {expected}", self.position)
+        self.scanner.fail(f"found no attribute {name!r} that fits, expected {expected}", self.position)
 
     def text(self, name: str, default: str | None = None) -> str:
         """A string; without a default it must be there."""

@@ -159,9 +159,9 @@ class _Lowering:
         op = _op_name(node.target)
         if op in _IGNORED:
             return
-        if op.startswith("hop.wrap") or op in {"hop.invoke_subgraph", "hop.hints_wrapper"}:
-            if self._inlined(node, place):
-                return
+        wrapper = op.startswith("hop.wrap") or op in {"hop.invoke_subgraph", "hop.hints_wrapper"}
+        if wrapper and self._inlined(node, place):
+            return
         if _is_number(example) and not _reads_data(node):
             self.values[node.name] = self._attribute(example)
             return

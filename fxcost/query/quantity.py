@@ -60,6 +60,10 @@ class Quantity:
         Raises SpecError for an unknown symbol or a size outside its range, OutsideDomain naming the guard that is false
         there; with `recapture=True` the model is captured again at that point instead.
         """
+        return self.at(sizes, recapture=recapture)
+
+    def at(self, sizes: Mapping[str, int], *, recapture: bool = False) -> Any:
+        """As calling, with the sizes in a mapping."""
         point = check_point(self.symbols, sizes)
         if any(s.name not in point for s in self.symbols if s.name in self.value.symbols):
             return self.substituted(dict(point))

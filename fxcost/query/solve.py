@@ -17,7 +17,7 @@ from fxcost.ir.predicate import Compare, Predicate, decide, holds, replace_symbo
 from fxcost.ir.prove import monotone_reason, proves_nonnegative
 from fxcost.ir.reader import parse_expr
 from fxcost.ir.symbols import SymbolInfo
-from fxcost.query.quantity import Constraint, Quantity
+from fxcost.query.quantity import Constraint
 
 SCAN_LIMIT = 1 << 20
 """A range that must be scanned is scanned this far; the answer says so when it stops there."""

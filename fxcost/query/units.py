@@ -64,15 +64,17 @@ def fraction(value: Fraction) -> str:
 
 def seconds(value: float) -> str:
     """A duration for people."""
-    for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
-        if value >= scale:
-            return f"{value / scale:.3g} {unit}"
-    return f"{value / 1e-9:.3g} ns"
+    return _small(value, "s")
 
 
 def joules(value: float) -> str:
     """An energy for people."""
-    for scale, unit in ((1.0, "J"), (1e-3, "mJ"), (1e-6, "uJ")):
-        if value >= scale:
-            return f"{value / scale:.3g} {unit}"
-    return f"{value / 1e-9:.3g} nJ"
+    return _small(value, "J")
+
+
+def _small(value: float, unit: str) -> str:
+    for scale, letter in ((1.0, ""), (1e-3, "m"), (1e-6, "u"), (1e-9, "n")):
+        if value >= 0.9995 * scale or letter == "n":
+            amount = value / scale
+            return f"{amount:.3g} {letter}{unit}" if amount < 999.5 else f"{amount:,.0f} {letter}{unit}"
+    raise AssertionError("the last scale takes every value")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -14,14 +13,14 @@ from fxcost.query.fit import FitAnswer, FitRow
 from fxcost.query.solve import Solution
 from fxcost.query.units import human
 from fxcost.report.json import compact
+from fxcost.report.solve import proof_lines, solution_data
+from fxcost.report.terminal import for_output
 from fxcost.target import load_target, targets
-
-WIDTH = 80
 
 
 def fit_text(model: str, answers: Sequence[FitAnswer], at: Mapping[str, int] | None) -> str:
     """Every target's checks with need, capacity and margin, then the largest size with its proof."""
-    return _drawn(Group(*(part for answer in answers for part in _answer(model, answer, at))))
+    return for_output(Group(*(part for answer in answers for part in _answer(model, answer, at))))
 
 
 def _answer(model: str, answer: FitAnswer, at: Mapping[str, int] | None) -> list[RenderableType]:
@@ -30,9 +29,9 @@ def _answer(model: str, answer: FitAnswer, at: Mapping[str, int] | None) -> list
         answer.verdict
     ]
     head = Text(f"{model} on {answer.target}" + (f" at {where}" if where else "") + f": {verdict}", style="bold")
-    table = Table(box=None, pad_edge=False)
-    for column, justify in (("", "left"), ("needs", "right"), ("has", "right"), ("margin", "right"), ("", "left")):
-        table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("", "needs", "has", "margin", "fits", f"largest {answer.wrt}" if answer.wrt else ""):
+        table.add_column(column, justify="right" if column else "left", overflow="fold")
     for row in answer.rows:
         table.add_row(*_cells(row, answer.wrt))
     parts: list[RenderableType] = [head, table]
@@ -41,37 +40,27 @@ def _answer(model: str, answer: FitAnswer, at: Mapping[str, int] | None) -> list
     return [*parts, Text("")]
 
 
-def _cells(row: FitRow, wrt: str | None) -> tuple[str, str, str, str, str]:
+def _cells(row: FitRow, wrt: str | None) -> tuple[str, ...]:
     need = "a formula" if row.need_bytes is None else human(row.need_bytes, "bytes")
     have = "unknown" if row.have_bytes is None else human(row.have_bytes, "bytes")
     margin = "" if row.margin_bytes is None else human(row.margin_bytes, "bytes")
     best = ""
     if row.largest is not None and wrt is not None:
-        best = (
-            f"{wrt} <= {row.largest.max:,}"
-            if row.largest.max is not None
-            else "any"
-            if row.largest.feasible
-            else "never"
-        )
-    note = "" if row.decides else " (for a runtime with one arena)"
-    return f"{row.what} ({row.level}){note}", need, have, margin, f"{row.verdict:<8}{best}"
+        best = f"{row.largest.max:,}" if row.largest.max is not None else "any" if row.largest.feasible else "none"
+    note = "" if row.decides else ", for a runtime with one arena"
+    return f"{row.what} ({row.level}{note})", need, have, margin, row.verdict, best
 
 
 def _largest(wrt: str, solution: Solution, rows: Sequence[FitRow]) -> str:
     if solution.max is not None:
-        return f"largest {wrt} that fits: {solution.max:,}\n  {_proof(solution)}"
+        return f"largest {wrt} that fits: {solution.max:,}\n{proof_lines(solution)}"
     if solution.feasible:
-        return f"every {wrt} fits: {_proof(solution)}"
-    lines = [f"no {wrt} fits: {_proof(solution)}"]
+        return f"every {wrt} fits\n{proof_lines(solution)}"
+    lines = [f"no {wrt} fits\n{proof_lines(solution)}"]
     for row in rows:
         if row.decides and row.largest is not None and row.largest.max is not None:
-            lines.append(f"{row.what} alone: {wrt} <= {row.largest.max:,}\n  {_proof(row.largest)}")
+            lines.append(f"{row.what} alone: {wrt} <= {row.largest.max:,}\n{proof_lines(row.largest)}")
     return "\n".join(lines)
-
-
-def _proof(solution: Solution) -> str:
-    return solution.proof.replace("; ", "\n  ")
 
 
 def fit_json(answers: Sequence[FitAnswer]) -> str:
@@ -83,7 +72,7 @@ def _plain(answer: FitAnswer) -> dict[str, Any]:
     return {
         "fits": answer.verdict,
         "for": answer.wrt,
-        "largest": _solution(answer.largest),
+        "largest": answer.largest and solution_data(answer.largest),
         "checks": [
             {
                 "what": row.what,
@@ -93,17 +82,11 @@ def _plain(answer: FitAnswer) -> dict[str, Any]:
                 "margin_bytes": row.margin_bytes,
                 "verdict": row.verdict,
                 "decides": row.decides,
-                "largest": _solution(row.largest),
+                "largest": row.largest and solution_data(row.largest),
             }
             for row in answer.rows
         ],
     }
-
-
-def _solution(solution: Solution | None) -> dict[str, Any] | None:
-    if solution is None:
-        return None
-    return {"max": solution.max, "set": [list(span) for span in solution.set], "proof": solution.proof}
 
 
 def target_list() -> str:
@@ -115,28 +98,31 @@ def target_list() -> str:
         machine = load_target(name)
         peaks = ", ".join(f"{dtype} {human(peak, '')}" for dtype, peak in machine.peaks)
         table.add_row(name, machine.kind, machine.runtime, peaks)
-    return _drawn(table)
+    return for_output(table)
 
 
 def target_text(name: str) -> str:
-    """One machine, every figure with its source."""
+    """One machine: every figure with the number of its source, then the sources."""
     machine = load_target(name)
-    table = Table(
-        title=f"{machine.name}: {machine.vendor} {machine.kind}, runtime {machine.runtime}",
-        title_justify="left",
-        box=None,
-        pad_edge=False,
-    )
+    table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("figure", "value", "source"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, justify="right" if column == "value" else "left", overflow="fold")
+    cited: dict[str, int] = {}
     for row in machine.rows():
-        source = row.source
-        cited = f"{source.document} ({source.date}, checked: {source.checked})" if source is not None else ""
-        table.add_row(row.key, f"{row.value} {row.unit or ''}".strip(), cited)
-    return _drawn(table)
+        mark = ""
+        if row.source is not None:
+            text = f"{row.source.document}, {row.source.date}, checked: {row.source.checked}"
+            mark = f"[{cited.setdefault(text, len(cited) + 1)}]"
+        table.add_row(row.key, _figure(row.value, row.unit), mark)
+    sources = [Text(f"[{number}] {text}") for text, number in cited.items()]
+    head = Text(f"{machine.name}: {machine.vendor} {machine.kind}, runtime {machine.runtime}", style="bold")
+    return for_output(Group(head, table, Text(""), *sources))
 
 
-def _drawn(content: RenderableType) -> str:
-    console = Console(file=io.StringIO(), width=WIDTH, no_color=True)
-    console.print(content)
-    return str(console.file.getvalue()).rstrip()  # type: ignore[attr-defined]
+def _figure(value: object, unit: str | None) -> str:
+    short = {"byte": "bytes", "byte/s": "B/s", None: ""}.get(unit, unit or "")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return f"{value} {short}".strip()
+    if unit == "byte":
+        return f"{value:,} {short}"
+    return human(value, short)

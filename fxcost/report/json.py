@@ -55,9 +55,14 @@ def document(summary: Summary) -> dict[str, Any]:
     return found
 
 
+def _point(summary: Summary) -> Mapping[str, int] | None:
+    """Where values are taken: the point asked for; a graph without symbols needs none."""
+    return summary.at if summary.symbols else {}
+
+
 def _totals(summary: Summary) -> dict[str, Any]:
     names = tuple(summary.quantities)
-    values = summary.values(tuple(summary.quantities[n].value for n in names), summary.at)
+    values = summary.values(tuple(summary.quantities[n].value for n in names), _point(summary))
     return {
         name: {"unit": q.unit, "standing": str(q.standing), **_expression(q.value, value)}
         for (name, q), value in zip(summary.quantities.items(), values, strict=True)
@@ -71,7 +76,7 @@ def _expression(value: Expr, number: int | None) -> dict[str, Any]:
 def _nodes(summary: Summary) -> list[dict[str, Any]]:
     metrics = tuple(summary.nodes[0].metrics) if summary.nodes else ()
     flat = tuple(row.metrics[m] for row in summary.nodes for m in metrics)
-    values = iter(summary.values(flat, summary.at))
+    values = iter(summary.values(flat, _point(summary)))
     rows = []
     for row in summary.nodes:
         entry: dict[str, Any] = {

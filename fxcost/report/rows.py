@@ -13,6 +13,8 @@ from fxcost.report.summary import Summary
 
 def table(summary: Summary) -> Table:
     """The breakdown that the user asked for: numbers at the point given, formulas without one."""
+    head: tuple[str, ...]
+    rows: list[tuple[dict[str, Any], Mapping[str, Expr]]]
     if summary.by == "node":
         head = ("name", "op", "module", "shape", "dtype")
         rows = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -10,31 +11,32 @@ from fxcost.passes.estimate import Estimate
 from fxcost.query.units import human, joules, seconds
 from fxcost.report.summary import Summary
 
-LATENCIES = (
-    ("lecture", "max(total compute, total memory) of the whole network"),
-    ("bound", "sound lower bound: compulsory traffic, true peaks"),
-    ("roofline", "sum over ops of max(compute, memory), data-sheet figures"),
-    ("calibrated", "roofline with fitted efficiencies"),
-)
+LATENCIES = {
+    "lecture": "whole network, the larger of total compute and total memory time",
+    "bound": "sound lower bound: compulsory traffic, true peaks",
+    "roofline": "sum over operators of the larger of the two, data-sheet figures",
+    "calibrated": "roofline with fitted efficiencies",
+}
 
 
 def target_tables(summary: Summary) -> list[RenderableType]:
-    """One table with a column a target, then fit and dropped terms; empty without targets."""
+    """One row a machine, then what fits and what each estimate leaves out; empty without targets."""
     if not summary.estimates:
         return []
-    return [_latencies(summary), *(_fit(name, estimate) for name, estimate in summary.estimates.items())]
+    return [_estimates(summary), *(_details(name, estimate) for name, estimate in summary.estimates.items())]
 
 
-def _latencies(summary: Summary) -> RenderableType:
-    table = Table(title="Latency and energy", title_justify="left", box=None, pad_edge=False)
-    table.add_column("")
+def _estimates(summary: Summary) -> RenderableType:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("", overflow="fold")
+    for column in (*LATENCIES, "energy", "fits"):
+        table.add_column(column, justify="right", overflow="fold")
     for name, estimate in summary.estimates.items():
-        table.add_column(f"{name} ({estimate.target.runtime})", justify="right", overflow="fold")
-    table.add_column("", style="dim", overflow="fold")
-    for kind, meaning in LATENCIES:
-        table.add_row(kind, *(_time(getattr(e, kind)) for e in summary.estimates.values()), meaning)
-    table.add_row("energy", *(_energy(e) for e in summary.estimates.values()), "MACs x pJ + bytes x pJ/byte")
-    return table
+        latencies = (_time(getattr(estimate, kind)) for kind in LATENCIES)
+        table.add_row(name, *latencies, _energy(estimate), estimate.fits.verdict)
+    legend = "; ".join(f"{kind}: {meaning}" for kind, meaning in LATENCIES.items())
+    title = Text("Latency and energy", style="bold")
+    return Group(title, table, Padding(Text(legend, style="dim"), (0, 0, 0, 2), expand=False))
 
 
 def _time(value: object) -> str:
@@ -49,12 +51,17 @@ def _energy(estimate: Estimate) -> str:
     return joules(estimate.energy) if isinstance(estimate.energy, float) else "a formula"
 
 
-def _fit(name: str, estimate: Estimate) -> RenderableType:
-    lines = [Text(f"{name}: fits: {estimate.fits.verdict}")]
+def _details(name: str, estimate: Estimate) -> RenderableType:
+    dtype = f", computing in {estimate.dtype}" if estimate.dtype else ""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
     for row in estimate.fits.rows:
         need = row.need_bytes.constant
         have = "unknown" if row.have_bytes is None else human(row.have_bytes, "bytes")
         needed = "a formula" if need is None else human(need, "bytes")
-        lines.append(Text(f"  {estimate.fits.verdict_of(row):<8}{row.what} ({row.level}): {needed} of {have}"))
-    lines += [Text(f"  dropped: {term}", style="yellow") for term in estimate.dropped_terms]
-    return Group(*lines)
+        aside = "" if row.decides else "; for a runtime with one arena"
+        grid.add_row(f"  fits: {estimate.fits.verdict_of(row)}", f"{row.what}: {needed} of {have} ({row.level}{aside})")
+    for term in estimate.dropped_terms:
+        grid.add_row(Text("  left out", style="yellow"), Text(term, style="yellow"))
+    return Group(Text(f"{name}, runtime {estimate.target.runtime}{dtype}"), grid)

@@ -1,150 +1,180 @@
-"""The report for a terminal: numbers first, then formulas, the costliest modules, who owns the peak, and every caveat.
+"""The report for a terminal: caveats, numbers, machines, formulas, where the costs lie, what owns the peak.
 
 Fits 80 columns. Rich draws it; where the output is no terminal the same text comes without colour.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from itertools import groupby
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from fxcost.ir.expr import Atom, Expr
 from fxcost.ir.printing import name_parts, python
-from fxcost.query.breakdown import METRICS, ModuleRow, NodeRow, op_sums
-from fxcost.query.units import human
+from fxcost.query.breakdown import ModuleRow, NodeRow, op_sums
+from fxcost.query.units import fraction, human
 from fxcost.report.formats import register_format
 from fxcost.report.summary import Summary
 from fxcost.report.targets import target_tables
+from fxcost.report.terminal import WIDTH, plain
 
-HEADLINES: tuple[tuple[str, str], ...] = (
-    ("macs", "MACs (1 multiply + 1 add)"),
-    ("flops", "FLOPs (2 per MAC)"),
-    ("other_ops", "other operations"),
-    ("params", "parameters"),
-    ("model_bytes", "model size"),
-    ("peak_memory", "peak activation memory"),
-    ("peak_memory_with_scratch", "  with scratch inside ops"),
-    ("activation_bytes", "all activations allocated"),
-    ("total_activations", "total activations (lecture)"),
-    ("peak_activations", "peak activations (lecture)"),
-    ("read_bytes", "activations read"),
-    ("write_bytes", "activations written"),
-    ("weight_bytes", "weights fetched"),
-)
+HEADLINES: Mapping[str, str] = {
+    "macs": "MACs (1 multiply + 1 add)",
+    "macs_causal": "  without masked pairs",
+    "flops": "FLOPs (2 per MAC)",
+    "other_ops": "other operations",
+    "params": "parameters",
+    "model_bytes": "model size",
+    "peak_memory": "peak activation memory",
+    "peak_memory_with_scratch": "  with scratch inside ops",
+    "activation_bytes": "all activations allocated",
+    "total_activations": "total activations (lecture)",
+    "peak_activations": "peak activations (lecture)",
+    "read_bytes": "activations read",
+    "write_bytes": "activations written",
+    "weight_bytes": "weights fetched",
+}
 
 FORMULAS = ("macs", "params", "peak_memory", "total_activations")
+LONGEST_FORMULA = 1_600
+OWNERS = 6
+MAX_GUARDS = 8
 
 
 @register_format("text")
-def report_text(summary: Summary, width: int = 80) -> str:
+def report_text(summary: Summary, width: int = WIDTH) -> str:
     """The whole report as plain text."""
-    console = Console(file=io.StringIO(), width=width, no_color=True)
-    console.print(layout(summary))
-    return str(console.file.getvalue())  # type: ignore[attr-defined]
+    return plain(layout(summary), width)
 
 
 def layout(summary: Summary) -> RenderableType:
     """Everything, top to bottom."""
-    parts: list[RenderableType] = [_title(summary), *_alarms(summary), _totals(summary)]
-    parts += target_tables(summary)
-    parts += [_formulas(summary), _breakdown(summary)]
-    if summary.owner is not None:
-        parts.append(_owner(summary))
-    parts.append(_notes(summary))
-    return Group(*(Padding(part, (0, 0, 1, 0)) for part in parts))
+    parts = [
+        _title(summary),
+        *_caveats(summary),
+        _totals(summary),
+        *target_tables(summary),
+        _formulas(summary),
+        _breakdown(summary),
+        *_owner(summary),
+        _notes(summary),
+    ]
+    return Group(*(Padding(part, (0, 0, 1, 0), expand=False) for part in parts))
 
 
-def _title(summary: Summary) -> RenderableType:
-    title = Text(summary.model, style="bold")
-    title.append(f"  ({', '.join(summary.inputs)})" if summary.inputs else "")
-    options = summary.options
-    widths = ", ".join(
-        [f"weights {name}" for _, name in options.weights]
-        + ([f"activations {options.activations}"] * bool(options.activations))
-    )
-    line = f"{summary.mode}, accounting {options.accounting}, inputs {options.inputs}" + (
-        f", {widths}" if widths else ""
-    )
-    return Group(title, Text(f"{line}; standing: {summary.standing}", style="dim"))
-
-
-def _alarms(summary: Summary) -> Iterable[RenderableType]:
-    if summary.unknown_ops:
-        listed = ", ".join(f"{op} x{n}" for op, n in summary.unknown_ops.items())
-        yield Text(f"Unknown operators, totals are lower bounds: {listed}", style="bold red")
-    for warning in summary.warnings:
-        yield Text(f"Warning: {warning}", style="bold red")
-    if summary.standing == "numeric":
-        yield Text(
-            "Numeric: one run was recorded; there are no formulas, and other sizes need another run.",
-            style="bold yellow",
-        )
-
-
-def _at(point: Mapping[str, int] | None) -> str:
-    return ", ".join(f"{n}={v}" for n, v in point.items()) if point else ""
-
-
-def _totals(summary: Summary) -> RenderableType:
-    where = _at(summary.point)
-    note = "" if summary.at is not None or not where else " (the traced sizes; choose others with --at)"
-    table = Table(title=f"At {where}{note}" if where else None, title_justify="left", box=None, pad_edge=False)
-    table.add_column("", no_wrap=True)
-    table.add_column("", justify="right", no_wrap=True)
-    table.add_column("exactly", justify="right", no_wrap=True)
-    table.add_column("", overflow="fold")
-    names = [n for n, _ in HEADLINES]
-    values = summary.values(tuple(summary.quantities[n].value for n in names), summary.point)
-    for (name, label), value in zip(HEADLINES, values, strict=True):
-        quantity = summary.quantities[name]
-        mark = "" if quantity.standing == summary.standing == "exact" else f"{quantity.standing}"
-        least = ">= " if quantity.standing == "lower" else ""
-        if value is None:
-            table.add_row(label, "", "", "a formula, see below")
-        else:
-            table.add_row(label, least + human(value, quantity.unit), f"{value:,}", mark or _aside(summary, name))
-    intensity = _intensity(summary)
-    if intensity is not None:
-        table.add_row("arithmetic intensity", f"{intensity:.3g} FLOP/byte", "", "")
+def _table(*columns: str) -> Table:
+    """A table without lines whose first column is text and whose others are numbers."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for position, column in enumerate(columns):
+        table.add_column(column, justify="right" if position else "left", overflow="fold")
     return table
 
 
-def _aside(summary: Summary, name: str) -> str:
-    if name == "params":
-        (bias,) = summary.values((summary.quantities["params_bias"].value,), summary.point)
-        return f"{bias:,} bias" if bias else ""
-    if name == "peak_memory" and summary.owner is not None:
-        return "by " + (summary.owner.module or summary.owner.node)
-    return ""
+# -- what was analysed ---------------------------------------------------------------------------------------------
+def _title(summary: Summary) -> RenderableType:
+    title = Text(summary.model, style="bold")
+    inputs = [(kind, len(list(same))) for kind, same in groupby(summary.inputs)]
+    listed = ", ".join(f"{kind} x{count}" if count > 1 else kind for kind, count in inputs)
+    title.append(f"  ({listed})" if listed else "")
+    options = summary.options
+    knobs = [summary.mode, f"accounting {options.accounting}", f"inputs {options.inputs}"]
+    knobs += [f"weights {name}" if at == "*" else f"weights {at}={name}" for at, name in options.weights]
+    knobs += [f"activations {options.activations}"] * bool(options.activations)
+    return Group(title, Text(f"{', '.join(knobs)}; standing: {summary.standing}", style="dim"))
 
 
-def _intensity(summary: Summary) -> float | None:
-    names = ("flops", "read_bytes", "write_bytes", "weight_bytes")
-    values = summary.values(tuple(summary.quantities[n].value for n in names), summary.point)
-    if any(v is None for v in values):
-        return None
-    flops, *moved = (v or 0 for v in values)
-    return flops / sum(moved) if sum(moved) else None
+def _caveats(summary: Summary) -> Iterable[RenderableType]:
+    lines = []
+    if summary.unknown_ops:
+        listed = ", ".join(f"{op} x{n}" for op, n in summary.unknown_ops.items())
+        lines.append(Text(f"Unknown operators, totals are lower bounds: {listed}", style="bold red"))
+    lines += [Text(f"Warning: {warning}", style="bold red") for warning in summary.warnings]
+    if summary.standing == "numeric":
+        lines.append(Text("Numeric: one run was recorded; numbers hold at its sizes alone.", style="bold yellow"))
+    lines += [Text(f"Pinned {why}", style="yellow") for why in summary.fixed_dims.values()]
+    return [Group(*lines)] if lines else []
 
 
+# -- numbers -------------------------------------------------------------------------------------------------------
+def _where(summary: Summary) -> str:
+    """`At N=1, H=224, W=416 (W chosen here; give it with --at)`."""
+    if not summary.point:
+        return ""
+    where = ", ".join(f"{n}={v}" for n, v in summary.point.items())
+    chosen = [n for n in summary.point if n not in (summary.at or {})]
+    if not chosen:
+        return f"At {where}"
+    who = "sizes" if len(chosen) == len(summary.point) else ", ".join(chosen)
+    return f"At {where} ({who} chosen here, give yours with --at)"
+
+
+def _totals(summary: Summary) -> RenderableType:
+    table = _table("", "", "exactly")
+    table.add_column("", overflow="fold")
+    quantities = summary.quantities
+    values = dict(
+        zip(HEADLINES, summary.values(tuple(quantities[n].value for n in HEADLINES), summary.point), strict=True)
+    )
+    for name, label in HEADLINES.items():
+        quantity, value = quantities[name], values[name]
+        if name == "macs_causal" and quantity.value is quantities["macs"].value:
+            continue
+        if value is None:
+            table.add_row(label, "a formula", "", "")
+            continue
+        least = ">= " if quantity.standing == "lower" else ""
+        remark = "" if quantity.standing in {"exact", summary.standing} and not least else str(quantity.standing)
+        table.add_row(label, least + human(value, quantity.unit), f"{value:,}", remark or _bias(summary, name))
+    moved = [values[n] for n in ("read_bytes", "write_bytes", "weight_bytes")]
+    traffic = sum(value or 0 for value in moved)
+    if values["flops"] is not None and None not in moved and traffic:
+        ratio = fraction(Fraction(values["flops"], traffic))
+        table.add_row("arithmetic intensity", ratio, "", "FLOP/byte")
+    where = _where(summary)
+    return Group(Text(where, style="bold"), table) if where else table
+
+
+def _bias(summary: Summary, name: str) -> str:
+    if name != "params":
+        return ""
+    (bias,) = summary.values((summary.quantities["params_bias"].value,), summary.point)
+    return f"{bias:,} bias" if bias else ""
+
+
+# -- formulas ------------------------------------------------------------------------------------------------------
 def _formulas(summary: Summary) -> RenderableType:
-    shown = [n for n in FORMULAS if summary.quantities[n].value.constant is None]
+    wanted = FORMULAS if summary.point is not None else tuple(HEADLINES)  # without numbers, formulas say everything
+    shown = [n for n in wanted if summary.quantities[n].value.constant is None]
     if not shown:
-        return Text("No formula: every size is fixed.", style="dim")
+        return Text("No formulas: every size is fixed.", style="dim")
     names = name_parts(summary.quantities[n].value for n in shown)
-    lines: list[RenderableType] = [Text("Formulas  (// rounds down)", style="bold")]
+    lines: list[RenderableType] = [Text("Formulas (// rounds down)", style="bold")]
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name in shown:
+        grid.add_row(Text(f"  {name} =", style="cyan"), Text(_shortened(python(summary.quantities[name].value, names))))
+    lines.append(grid)
     if names:
         where = ", ".join(f"{short} = {_definition(atom, names)}" for atom, short in names.items())
-        lines.append(Text(f"  with {where}", style="dim"))
-    lines += [_formula(n, summary.quantities[n].value, names) for n in shown]
-    ranges = "; ".join(str(s) for s in summary.symbols)
-    lines.append(Text(f"  for {ranges}", style="dim"))
+        lines.append(_indented(f"with {where}"))
+    lines.append(_indented("for " + ", ".join(str(s) for s in summary.symbols)))
     return Group(*lines)
+
+
+def _indented(text: str) -> RenderableType:
+    return Padding(Text(text, style="dim"), (0, 0, 0, 2), expand=False)
+
+
+def _shortened(formula: str) -> str:
+    if len(formula) <= LONGEST_FORMULA:
+        return formula
+    return f"{formula[:LONGEST_FORMULA]} ... ({len(formula):,} characters; fxcost query prints all of it)"
 
 
 def _definition(atom: Atom, names: Mapping[Atom, str]) -> str:
@@ -152,115 +182,107 @@ def _definition(atom: Atom, names: Mapping[Atom, str]) -> str:
     left, right = atom.args
     sign = "//" if atom.kind == "floordiv" else "%"
     text = python(left, inner)
-    return (f"{text}" if text.isidentifier() else f"({text})") + f"{sign}{python(right, inner)}"
+    # Without a blank inside, a definition stays on one line.
+    return (text if text.isidentifier() else f"({text})".replace(" ", "")) + f"{sign}{python(right, inner)}"
 
 
-def _formula(name: str, value: Expr, names: Mapping[Atom, str]) -> RenderableType:
-    grid = Table.grid(padding=(0, 1))
-    grid.add_column(no_wrap=True)
-    grid.add_column(overflow="fold")
-    grid.add_row(Text(f"  {name} =", style="cyan"), Text(python(value, names)))
-    return grid
+# -- where the costs lie -------------------------------------------------------------------------------------------
+Metrics = Mapping[str, Expr]
 
 
-# -- breakdowns ----------------------------------------------------------------------------------------------------
 def _breakdown(summary: Summary) -> RenderableType:
-    if summary.by == "node":
-        return _flat("By node", [(r.name, f"{r.op.removeprefix('aten.')}", r.metrics) for r in summary.nodes], summary)
+    shares = _Shares(summary)
     if summary.by == "op":
-        rows = [(op, f"x{count}", sums) for op, (count, sums) in op_sums(summary.nodes).items()]
-        return _flat("By operator", _costliest(rows, summary), summary)
-    return _tree(summary)
+        title, table = "By operator, costliest first", _table("operator", "calls", *shares.columns)
+        for op, (count, sums) in sorted(op_sums(summary.nodes).items(), key=lambda row: shares.rank(row[1][1])):
+            table.add_row(op, f"{count:,}", *shares.cells(sums))
+    elif summary.by == "node":
+        title, table = "By node, in the order of execution", _table("node", "module", *shares.columns)
+        table.columns[1].justify = "left"
+        for node in summary.nodes:
+            table.add_row(node.name, node.module, *shares.cells(node.metrics, unknown=not node.known))
+    else:
+        levels = "1 level" if summary.depth == 1 else f"{summary.depth} levels"
+        title, table = f"By module, {levels}; every level adds up", _table("module", *shares.columns)
+        table.add_row("total", *shares.cells(summary.modules.metrics))
+        _grow(table, summary.modules, shares, 1, summary.depth)
+    return Group(Text(title, style="bold"), table)
 
 
-def _costliest(
-    rows: list[tuple[str, str, Mapping[str, Expr]]], summary: Summary
-) -> list[tuple[str, str, Mapping[str, Expr]]]:
-    keys = summary.values(tuple(m["macs"] for _, _, m in rows), summary.point)
-    traffic = summary.values(tuple(m["read_bytes"] + m["write_bytes"] for _, _, m in rows), summary.point)
-    order = sorted(range(len(rows)), key=lambda i: (-(keys[i] or 0), -(traffic[i] or 0)))
-    return [rows[i] for i in order]
-
-
-def _flat(title: str, rows: list[tuple[str, str, Mapping[str, Expr]]], summary: Summary) -> RenderableType:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for column, justify in (("name", "left"), ("", "left"), ("params", "right"), ("MACs", "right"), ("bytes", "right")):
-        table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    for name, second, metrics in rows:
-        table.add_row(name, second, *_numbers(metrics, summary))
-    return table
-
-
-def _numbers(metrics: Mapping[str, Expr], summary: Summary) -> tuple[str, str, str]:
-    moved = metrics["read_bytes"] + metrics["write_bytes"] + metrics["weight_bytes"]
-    params, macs, traffic = summary.values((metrics["params"], metrics["macs"], moved), summary.point)
-    return (
-        human(params, "elements") if params else "",
-        human(macs, "") if macs else "" if macs == 0 else "?",
-        human(traffic, "bytes") if traffic else "",
-    )
-
-
-def _tree(summary: Summary) -> RenderableType:
-    table = Table(
-        title=f"Modules, {summary.depth} level(s) deep; every level adds up",
-        title_justify="left",
-        box=None,
-        pad_edge=False,
-    )
-    table.add_column("module", overflow="fold", ratio=1)
-    for column in ("params", "MACs", "share", "bytes"):
-        table.add_column(column, justify="right", no_wrap=True)
-    (whole,) = summary.values((summary.modules.metrics["macs"],), summary.point)
-    _grow(table, summary.modules, summary, whole or 0, "", summary.depth, summary.model)
-    return table
-
-
-def _grow(table: Table, row: ModuleRow, summary: Summary, whole: int, indent: str, depth: int, label: str) -> None:
-    (macs,) = summary.values((row.metrics["macs"],), summary.point)
-    share = f"{100 * (macs or 0) / whole:.1f} %" if whole and macs is not None else ""
-    params, count, traffic = _numbers(row.metrics, summary)
-    calls = f"  x{row.calls}" if row.calls > 1 else ""
-    table.add_row(Text(indent + label + calls), params, count, share, traffic)
-    if depth <= 0 or not row.children:
+def _grow(table: Table, row: ModuleRow, shares: _Shares, level: int, depth: int) -> None:
+    """Add the modules below `row`, and what it does itself beside them, so that each level adds up."""
+    if level > depth or not row.children:
         return
+    indent = "  " * level
     for child in row.children:
-        _grow(table, child, summary, whole, indent + "  ", depth - 1, child.path.rpartition(".")[2])
-    own = {m: row.own.get(m, row.metrics[m]) for m in METRICS}
-    values = summary.values(tuple(own.values()), summary.point)
-    if any(values) and any(child.metrics["macs"] is not None for child in row.children):
-        (mine,) = summary.values((own["macs"],), summary.point)
-        share = f"{100 * (mine or 0) / whole:.1f} %" if whole and mine is not None else ""
-        params, count, traffic = _numbers(own, summary)
-        table.add_row(Text(indent + "  (its own ops)", style="dim"), params, count, share, traffic)
+        calls = f" (called {child.calls} times)" if child.calls > 1 else ""
+        table.add_row(indent + child.path.rpartition(".")[2] + calls, *shares.cells(child.metrics))
+        _grow(table, child, shares, level + 1, depth)
+    if any(value.constant != 0 for value in row.own.values()):
+        table.add_row(Text(indent + "(its own operations)", style="dim"), *shares.cells(row.own))
 
 
-def _owner(summary: Summary) -> RenderableType:
+class _Shares:
+    """Cells of a row: its numbers and their shares of the whole."""
+
+    columns = ("params", "MACs", "%", "traffic", "%")
+
+    def __init__(self, summary: Summary) -> None:
+        self.summary = summary
+        _, self.macs, self.traffic = self._values(summary.modules.metrics)
+
+    def _values(self, metrics: Metrics) -> tuple[int | None, ...]:
+        traffic = metrics["read_bytes"] + metrics["write_bytes"] + metrics["weight_bytes"]
+        return self.summary.values((metrics["params"], metrics["macs"], traffic), self.summary.point)
+
+    def cells(self, metrics: Metrics, *, unknown: bool = False) -> tuple[str, ...]:
+        params, macs, traffic = self._values(metrics)
+        return (
+            human(params, "elements") if params else "",
+            "?" if unknown or macs is None else human(macs, "") if macs else "",
+            _percent(macs, self.macs),
+            "?" if unknown or traffic is None else human(traffic, "bytes") if traffic else "",
+            _percent(traffic, self.traffic),
+        )
+
+    def rank(self, metrics: Metrics) -> tuple[int, int]:
+        _, macs, traffic = self._values(metrics)
+        return -(macs or 0), -(traffic or 0)
+
+
+def _percent(part: int | None, whole: int | None) -> str:
+    return f"{100 * part / whole:.1f}" if part and whole else ""
+
+
+def _owner(summary: Summary) -> Iterable[RenderableType]:
     owner = summary.owner
-    assert owner is not None, "called only with an owner"
-    place = f"{owner.module} " if owner.module else ""
-    head = Text(f"The peak, {human(owner.nbytes, 'bytes')}, stands at {place}({owner.node}); alive there:")
-    table = Table.grid(padding=(0, 2))
-    table.add_column()
-    table.add_column(justify="right")
-    by_name: Mapping[str, NodeRow] = {r.name: r for r in summary.nodes}
-    for name, size in owner.alive[:6]:
-        row = by_name.get(name)
-        what = f"  {name}" + (f" [{row.module}]" if row is not None and row.module else "")
-        table.add_row(Text(what), human(size, "bytes"))
-    if len(owner.alive) > 6:
-        rest = sum(size for _, size in owner.alive[6:])
-        table.add_row(f"  and {len(owner.alive) - 6} more", human(rest, "bytes"))
-    return Group(head, table)
+    if owner is None:
+        return []
+    place = f"{owner.module} ({owner.node})" if owner.module else owner.node
+    rows: Mapping[str, NodeRow] = {r.name: r for r in summary.nodes}
+    table = _table("", "")
+    table.show_header = False
+    for name, size in owner.alive[:OWNERS]:
+        row = rows.get(name)
+        table.add_row(
+            f"  {name}" + (f" of {row.module}" if row is not None and row.module else ""), human(size, "bytes")
+        )
+    if len(owner.alive) > OWNERS:
+        rest = sum(size for _, size in owner.alive[OWNERS:])
+        table.add_row(f"  and {len(owner.alive) - OWNERS} more", human(rest, "bytes"))
+    head = Text("The peak, ", style="bold")
+    head.append(f"{human(owner.nbytes, 'bytes')}, stands at {place}; alive there:")
+    return [Group(head, table)]
 
 
+# -- what to know --------------------------------------------------------------------------------------------------
 def _notes(summary: Summary) -> RenderableType:
     lines: list[Text] = []
     if not summary.unknown_ops:
         lines.append(Text("Unknown operators: none."))
-    lines += [Text(f"Pinned: {why}", style="yellow") for why in summary.fixed_dims.values()]
     if summary.domain:
-        lines.append(Text(f"Valid where {'; '.join(summary.domain[:8])}" + (" ..." if len(summary.domain) > 8 else "")))
+        more = f" and {len(summary.domain) - MAX_GUARDS} more guards (--json)" * (len(summary.domain) > MAX_GUARDS)
+        lines.append(Text(f"Valid where {'; '.join(summary.domain[:MAX_GUARDS])}{more}"))
     lines += [Text(note, style="dim") for note in summary.notes]
     lines.append(Text(_conventions(summary), style="dim"))
     return Group(*lines)
@@ -273,7 +295,8 @@ def _conventions(summary: Summary) -> str:
         "excluded": "inputs not counted",
     }[summary.options.inputs]
     return (
-        "Counting: MACs of convolutions, products and attention, padded taps included; norms, activations and pooling are "
-        f"other operations. Memory: values of the graph in traced order, views share their base, {inputs}, outputs to the "
-        "end, parameters apart. KB = 1000 bytes. Any line: fxcost explain MODEL NODE."
+        "Counting: MACs of convolutions, products and attention, padded taps included; norms, activations and pooling "
+        "are other operations. Traffic: bytes of activations read and written and of weights, per operator. Memory: "
+        f"values of the graph in traced order, views share their base, {inputs}, outputs to the end, parameters apart. "
+        "KB = 1000 bytes. One node in detail: fxcost explain MODEL -i SPEC NODE."
     )

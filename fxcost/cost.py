@@ -1,0 +1,329 @@
+"""Cost: what a captured model costs, and every question one can ask it. Made by `fxcost.api.analyze`, torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from fxcost.errors import ModelError, SpecError, UnknownName, UnknownOps, nearest
+from fxcost.ir.expr import Expr
+from fxcost.ir.graph import Graph, Standing
+from fxcost.ir.predicate import Predicate
+from fxcost.ir.symbols import SymbolInfo, check_point
+from fxcost.passes.cost import Costs
+from fxcost.passes.liveness import Liveness, Owner, owner
+from fxcost.passes.totals import COUNTED, IN_MEMORY, UNITS, Totals
+from fxcost.pipeline import DEFAULTS, Facts, Options
+from fxcost.query.breakdown import METRICS, ModuleRow, NodeRow, flatten, module_tree, node_rows, op_sums
+from fxcost.query.explain import Explanation, explain_node, find_nodes
+from fxcost.query.fit import FitAnswer, answer, default_unknown
+from fxcost.query.quantity import Constraint, Quantity
+from fxcost.query.regions import Variant, domain_without, excluded_ones, total_over_regions
+from fxcost.query.solve import Solution, solve
+from fxcost.query.table import Table
+from fxcost.report.summary import Summary
+
+if TYPE_CHECKING:
+    from fxcost.passes.estimate import Estimate
+    from fxcost.target import Target
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How a cost came to be: a way to capture the model again at a point, CPU seconds by stage, the program captured."""
+
+    again: Callable[[Mapping[str, int]], Cost] | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    program: Any = None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a model costs, as formulas in its symbols. Made by `analyze`."""
+
+    graph: Graph
+    options: Options = DEFAULTS
+    mode: str = "inference"
+    warnings: tuple[str, ...] = ()
+    origin: Origin = field(default_factory=Origin, repr=False, compare=False)
+    variants: tuple[Variant, ...] = ()
+
+    # -- the model -------------------------------------------------------------------------------------------------
+    @cached_property
+    def facts(self) -> Facts:
+        """Facts about the graph under these options."""
+        return Facts(self.graph, self.options)
+
+    @property
+    def symbols(self) -> dict[str, SymbolInfo]:
+        """Name -> range, multiple and the size it was traced at."""
+        return {s.name: s for s in self.graph.symbols}
+
+    @property
+    def fixed_dims(self) -> dict[str, str]:
+        """Dimensions asked for as symbols that the model itself pins, each with the reason."""
+        return dict(self.graph.fixed)
+
+    @property
+    def domain(self) -> tuple[str, ...]:
+        """Guards under which the formulas hold, as comparisons."""
+        return tuple(str(guard) for guard in self._domain)
+
+    @cached_property
+    def _excluded(self) -> tuple[str, ...]:
+        return excluded_ones(self.graph) if self.variants else ()
+
+    @cached_property
+    def _domain(self) -> tuple[Predicate, ...]:
+        if not self.variants:
+            return self.graph.domain
+        return domain_without(self.graph, (v.ones for v in self.variants), self._excluded)
+
+    def at_point(self, point: Mapping[str, int]) -> Cost:
+        """The cost whose nodes are the ones that run at a complete point: a variant where one covers it, else this."""
+        for variant in self.variants:
+            if variant.covers(point, self._excluded):
+                return replace(self, graph=variant.graph, variants=())
+        return self
+
+    @property
+    def unknown_ops(self) -> dict[str, int]:
+        """Operators without a cost rule -> how often; totals are lower bounds when there are any."""
+        return dict(self.facts[Costs].unknown)
+
+    @property
+    def standing(self) -> Standing:
+        """Standing of the counted totals."""
+        return self.graph.standing.combine(Standing.LOWER) if self.unknown_ops else self.graph.standing
+
+    # -- quantities ------------------------------------------------------------------------------------------------
+    @cached_property
+    def quantities(self) -> dict[str, Quantity]:
+        """Every quantity by name."""
+        totals = self.facts[Totals]
+        special = [(v.ones, Facts(v.graph, self.options)[Totals].values) for v in self.variants]
+        values = {
+            name: total_over_regions(value, [(ones, found[name]) for ones, found in special], self._excluded)
+            for name, value in totals.values.items()
+        }
+        return {name: self._quantity(name, values[name], totals) for name in UNITS}
+
+    def _quantity(self, name: str, value: Expr, totals: Totals) -> Quantity:
+        standing = self.standing if name in COUNTED else self.graph.standing
+        domain = self._domain + (totals.guards if name in IN_MEMORY else ())
+        symbols = tuple(s for s in self.graph.symbols if s.kind == "size" or s.name in value.symbols)
+        again = self._recaptured if self.origin.again is not None else None
+        return Quantity(name, UNITS[name], value, standing, domain, symbols, again)
+
+    def _recaptured(self, name: str, point: Mapping[str, int]) -> int:
+        value = self.recapture(point).total(name).at(point)
+        assert isinstance(value, int), "a capture at a point is complete there"
+        return value
+
+    def recapture(self, point: Mapping[str, int]) -> Cost:
+        """Capture the model again with this point as the example size."""
+        if self.origin.again is None:
+            raise ModelError("a graph read from text cannot be captured again; analyse the model itself")
+        return self.origin.again(point)
+
+    def total(self, name: str) -> Quantity:
+        """The quantity called `name`; raises UnknownName with the nearest names."""
+        if name not in self.quantities:
+            raise UnknownName(f"there is no quantity {name!r}{nearest(name, self.quantities)}")
+        return self.quantities[name]
+
+    def __getattr__(self, name: str) -> Quantity:
+        if name in UNITS:
+            return self.quantities[name]
+        raise AttributeError(f"Cost has no attribute {name!r}{nearest(name, [*UNITS, *dir(type(self))])}")
+
+    def arithmetic_intensity(self, **sizes: int) -> Fraction:
+        """FLOP per byte of traffic at a point, exact."""
+        names = ("flops", "read_bytes", "write_bytes", "weight_bytes")
+        values = [self.total(n).at(sizes) for n in names]
+        if not all(isinstance(v, int) for v in values):
+            raise SpecError("arithmetic_intensity is a fraction: give every symbol a size")
+        flops, *traffic = values
+        return Fraction(flops, max(sum(traffic), 1))
+
+    # -- tables ----------------------------------------------------------------------------------------------------
+    @cached_property
+    def nodes(self) -> tuple[NodeRow, ...]:
+        """Every node with its costs as expressions."""
+        return node_rows(self.graph, self.facts)
+
+    @cached_property
+    def modules(self) -> ModuleRow:
+        """The tree of modules; every level adds up to its parent."""
+        return module_tree(self.graph, self.nodes)
+
+    def by_node(self) -> Table:
+        """One row a node, in traced order."""
+        rows = [
+            {"name": r.name, "op": r.op, "module": r.module, "shape": list(map(str, r.shape)), "dtype": r.dtype}
+            | {m: self._part(m, r.metrics) for m in METRICS}
+            for r in self.nodes
+        ]
+        return Table(("name", "op", "module", "shape", "dtype", *METRICS), tuple(rows))
+
+    def by_module(self, depth: int = 2) -> Table:
+        """One row a module down to `depth` levels, parents before children; each level adds up to its parent."""
+        rows = [
+            {"module": r.path or self.graph.name, "level": level, "calls": r.calls}
+            | {m: self._part(m, r.metrics) for m in METRICS}
+            for level, r in flatten(self.modules, depth)
+        ]
+        return Table(("module", "level", "calls", *METRICS), tuple(rows))
+
+    def by_op(self) -> Table:
+        """One row an operator with how often it occurs."""
+        rows = [
+            {"op": op, "count": count} | {m: self._part(m, sums) for m in METRICS}
+            for op, (count, sums) in op_sums(self.nodes).items()
+        ]
+        return Table(("op", "count", *METRICS), tuple(rows))
+
+    def _part(self, metric: str, metrics: Mapping[str, Any]) -> Quantity:
+        return replace(self.quantities[metric], value=metrics[metric], domain=self.graph.domain, recapture=None)
+
+    # -- questions -------------------------------------------------------------------------------------------------
+    def explain(self, name: str) -> Explanation:
+        """Rule, formula, bindings, convention and source line of a node, or of the first node of a module."""
+        return explain_node(self.graph, self.facts, find_nodes(self.graph, name)[0])
+
+    def peak_owner(self, **sizes: int) -> Owner:
+        """Which step owns the peak at a point, and what is alive there."""
+        point = check_point(self.graph.symbols, sizes)
+        missing = [s.name for s in self.graph.symbols if s.name not in point]
+        if missing:
+            raise SpecError(f"peak_owner needs a size for {', '.join(missing)}")
+        here = self.at_point(point)
+        return owner(here.graph, here.facts[Liveness], point)
+
+    def solve(
+        self,
+        constraint: Constraint | Iterable[Constraint],
+        wrt: str,
+        at: Mapping[str, int] | None = None,
+        tie: Mapping[str, str] | None = None,
+    ) -> Solution:
+        """Values of `wrt` that satisfy the constraint(s), exactly, with a proof; see `fxcost.query.solve`."""
+        given = [constraint] if isinstance(constraint, Constraint) else list(constraint)
+        symbols = [s for s in self.graph.symbols if s.kind == "size"]
+        return solve(given, wrt, symbols, at, tie)
+
+    def on(self, target: str | Target, dtype: str | None = None, at: Mapping[str, int] | None = None) -> Estimate:
+        """Latency, energy and fit on a machine; formulas without `at`, numbers with it."""
+        from fxcost.passes.estimate import estimate
+        from fxcost.target import load_target
+
+        machine = load_target(target) if isinstance(target, str) else target
+        point = check_point(self.graph.symbols, at) if at is not None else None
+        here = self.at_point(point) if point is not None else self
+        known = {s.name for s in here.graph.symbols}
+        within = {n: v for n, v in point.items() if n in known} if point is not None else None
+        return estimate(here.graph, here.facts, machine, dtype, within)
+
+    def fit(
+        self,
+        target: str | Target,
+        at: Mapping[str, int] | None = None,
+        wrt: str | None = None,
+        tie: Mapping[str, str] | None = None,
+        dtype: str | None = None,
+    ) -> FitAnswer:
+        """Does it fit at a point, with what margin, and what is the largest `wrt` that does?
+
+        Without `wrt` the question is about H (W tied to it), else S, else the first symbol. Symbols that are neither
+        given nor tied are one.
+        """
+        symbols = [s for s in self.graph.symbols if s.kind == "size"]
+        ties = dict(tie or {})
+        if wrt is None:
+            wrt, ties = default_unknown(symbols, ties)
+        point = check_point(symbols, at or {})
+        open_names = [s for s in symbols if s.name not in point and s.name != wrt and s.name not in ties]
+        point |= {s.name: max(s.min, s.multiple_of) for s in open_names}
+        estimate = self.on(target, dtype=dtype)
+        domain = self.graph.domain + self.facts[Totals].guards
+        name = estimate.target.name
+        return answer(name, estimate.fits, symbols, domain, self.graph.standing, point, wrt, ties)
+
+    def summary(
+        self,
+        at: Mapping[str, int] | None = None,
+        targets: Iterable[str | Target] = (),
+        dtype: str | None = None,
+        depth: int = 2,
+        by: str = "module",
+    ) -> Summary:
+        """Everything a report shows, as one plain object; `fxcost.report.formats.render` turns it into text."""
+        point = check_point(self.graph.symbols, at) if at is not None else None
+        complete = point is not None and all(s.name in point for s in self.graph.symbols)
+        shown = point if complete else self._nominal(point)
+        here = self.at_point(shown) if shown is not None else self
+        estimates = {}
+        for target in targets:
+            estimate = self.on(target, dtype, shown)
+            estimates[estimate.target.name] = estimate
+        return Summary(
+            model=self.graph.name,
+            mode=self.mode,
+            options=self.options,
+            standing=self.standing,
+            versions=_versions(),
+            symbols=self.graph.symbols,
+            inputs=tuple(str(v.type) for v in self.graph.inputs),
+            fixed_dims=self.graph.fixed,
+            domain=self.domain,
+            unknown_ops=self.unknown_ops,
+            at=point,
+            point=shown,
+            quantities=self.quantities,
+            nodes=here.nodes,
+            modules=here.modules,
+            owner=owner(here.graph, here.facts[Liveness], shown) if shown is not None else None,
+            estimates=estimates,
+            params_by_dtype=self.facts[Totals].params_by_dtype,
+            notes=self.graph.notes,
+            warnings=self.warnings,
+            depth=depth,
+            by=by,
+        )
+
+    def _nominal(self, point: Mapping[str, int] | None) -> dict[str, int] | None:
+        """The traced sizes with a batch of one: a point for numbers when the user gave none, or not all."""
+        found = dict(point or {})
+        for s in self.graph.symbols:
+            if s.name not in found:
+                if s.hint is None:
+                    return None
+                found[s.name] = max(s.min, s.multiple_of) if s.name == "N" else s.hint
+        return found
+
+    def check_strict(self) -> None:
+        """Raise UnknownOps when an operator has no rule."""
+        if self.unknown_ops:
+            listed = ", ".join(f"{op} x{n}" for op, n in self.unknown_ops.items())
+            raise UnknownOps(
+                f"{self.graph.name}: no cost rule for {listed}; totals are lower bounds. Add one with fxcost.rule"
+            )
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name} = {q} {q.unit}" for name, q in self.quantities.items())
+
+
+def _versions() -> dict[str, str]:
+    """Versions of fxcost and torch, read without importing either."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for package in ("fxcost", "torch"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found

@@ -1,0 +1,59 @@
+"""Solutions, for the terminal and as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from fxcost.query.solve import Solution
+from fxcost.report.terminal import for_output
+
+MOST = 8
+
+
+def solution_text(solution: Solution) -> str:
+    """The values that satisfy, then the proof with one step a line."""
+    marks = {"exact": ""}.get(solution.standing, f"  ({solution.standing})")
+    lines: list[RenderableType] = [Text(_values(solution) + marks, style="bold")]
+    lines += [Padding(Text(step), (0, 0, 0, 2), expand=False) for step in _steps(solution)]
+    return for_output(Group(*lines))
+
+
+def _values(solution: Solution) -> str:
+    if not solution.feasible:
+        return f"no {solution.wrt} satisfies this"
+    spans = [
+        f"{solution.wrt} >= {low:,}"
+        if high is None
+        else f"{solution.wrt} = {low:,}"
+        if low == high
+        else f"{low:,} <= {solution.wrt} <= {high:,}"
+        for low, high in solution.set
+    ]
+    more = f", and {len(spans) - MOST:,} more intervals (--json)" if len(spans) > MOST else ""
+    return ", ".join(spans[:MOST]) + more
+
+
+def proof_lines(solution: Solution) -> str:
+    """The proof, indented, with one step a line."""
+    return "\n".join(f"  {step}" for step in _steps(solution))
+
+
+def _steps(solution: Solution) -> list[str]:
+    return solution.proof.split("; ")
+
+
+def solution_data(solution: Solution) -> dict[str, Any]:
+    """Plain data for JSON; `set` holds closed intervals, a high end of null where no value is too large."""
+    return {
+        "wrt": solution.wrt,
+        "max": solution.max,
+        "min": solution.min,
+        "set": [list(span) for span in solution.set],
+        "method": solution.method,
+        "proof": solution.proof,
+        "standing": str(solution.standing),
+    }

@@ -1,0 +1,87 @@
+"""Every example runs as a reader would run it, prints lines of at most 80 columns, and prints the right numbers."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "examples"
+SLOW = {"04_language_model.py"}  # captures 32 layers
+
+# What each must print, and where the number comes from.
+PRINTED = {
+    "01_lecture_alexnet.py": [
+        "60,954,656",  # the lecture; 34,848 + 307,200 + 884,736 + 663,552 + 442,368 + 37,748,736 + 16,777,216 + 4,096,000
+        "243.8 MB",  # 60,954,656 x 4
+        "61.0 MB",  # 60,954,656 x 1
+        "932,264",  # the lecture; the input and eleven outputs
+        "440,928",  # 150,528 + 290,400, input and output of conv1
+        "105,415,200",  # conv1: 11 x 11 x 3 x 96 x 55 x 55
+        "223,948,800",  # conv2: 5 x 5 x 48 x 256 x 27 x 27
+        "724,406,816",  # the lecture
+        "1,448,813,632",  # twice that
+        "24,848 -> 34,848",  # 96 x 3 x 11 x 11
+        "37,738,736 -> 37,748,736",  # 4096 x 9216
+        "224 MB -> 243.8 MB",
+        "61,039,200 bytes, 84,544 more",  # 8 bytes for each of 96 + 256 + 384 + 384 + 256 + 4096 + 4096 + 1000 channels
+        "H=224: the model itself refuses other sizes",
+    ],
+    "02_resnet_vs_mobilenet.py": [
+        "1,505,280 B",  # published for TFLite; 112^2 x 96 + 56^2 x 96
+        "1,372 kB",  # published by MCUNetV2, in KiB; 112^2 x (16 + 96) / 1024
+        " 980 ",  # 64 x (112^2 + 56^2) / 1024, ResNet-18 at its max pool
+        " 931 ",  # (3 x 224^2 + 64 x 112^2) / 1024, ResNet-18's first convolution
+        "1.75 or 1.88; like for like it is 1.50",  # 1372 / 784, 1470 / 784, 1470 / 980
+        "11,689,512",  # published for ResNet-18
+        "3,504,872",  # published for MobileNetV2
+        "4.43 x",  # 11,689,512 / 2,636,424
+        "not reproduced",
+        "8 times less",  # 1372 / 172 = 7.98
+    ],
+    "03_macs_of_h_and_w.py": [
+        "25,557,032",  # published for ResNet-50
+        "4,089,184,256      4,089,184,256  same",  # torch's counter beside it
+        "200 resolutions",
+        "152 x 152",  # 1,991,994,368 MAC; at 153 one more row of every map: 2,063,475,392 > 2 * 10^9
+    ],
+    "04_language_model.py": [
+        "124,439,808",  # published for GPT-2
+        "163,037,184",  # 50,257 x 768 more
+        "8,030,261,248",  # published for Llama 3 8B
+        "16.06 GB",  # two bytes each
+        "7504658432*N*S",  # 32 x (4096 x (4096 + 1024 + 1024 + 4096) + 3 x 4096 x 14336) + 4096 x 128256
+        "262144*N*S**2",  # 32 layers x 32 heads x (128 + 128)
+        "15,533,604,864,000; torch counts 15,533,604,864,000",  # 2 x 1000 x 7504658432 + 2 x 1000^2 x 262144
+        "S >= 28,629",  # 7504658432 / 262144 = 28,628 exactly, where both cost the same
+    ],
+    "05_will_it_fit.py": [
+        "1,505,280",  # as in 02
+        "1,204,224",  # 112^2 x 96, the larger half of it
+        "186",  # 93^2 x 96 + 47^2 x 96 = 1,042,368 <= 2^20; at 187 it is 94^2 x 96 + 47^2 x 96 = 1,060,320
+        "146",  # 73^2 x 96 = 511,584 <= 2^19; 74^2 x 96 = 525,696
+        "104 x 104",  # 52^2 x 96 + 26^2 x 96 = 324,480 <= 320 KiB
+    ],
+}
+
+
+def run(name: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(FOLDER / name)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def examples() -> list[object]:
+    names = sorted(path.name for path in FOLDER.glob("[!_]*.py"))
+    return [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in names]
+
+
+@pytest.mark.parametrize("name", examples())
+def test_example(name: str) -> None:
+    printed = run(name)
+    assert "DIFFERS" not in printed
+    assert max(map(len, printed.splitlines())) <= 80
+    missing = [text for text in PRINTED[name] if text not in printed]
+    assert not missing, printed
