@@ -74,12 +74,12 @@ class AlexNet(Features):
 def show(what: str, how: str, ours: object, lecture: object) -> None:
     """One line: our value beside the lecture's."""
     left, right = (f"{v:,}" if isinstance(v, int) else str(v) for v in (ours, lecture))
-    print(f"  {what:<18} {how:<26} {left:>13} {right:>13}  {'same' if left == right else 'DIFFERS'}")
+    print(f"  {what:<10} {how:<28} {left:>13} {right:>13}  {'same' if left == right else 'DIFFERS'}")
 
 
 def heading(title: str) -> None:
     """A blank line and a title over the columns."""
-    print(f"\n{title:<47} {'fxcost':>13} {'lecture':>13}")
+    print(f"\n{title:<41} {'fxcost':>13} {'lecture':>13}")
 
 
 def main() -> None:

@@ -109,7 +109,7 @@ def main() -> None:
         share = attention(N=1, S=s) / cost.macs(N=1, S=s)
         peak = cost.peak_memory(N=1, S=s) / fxcost.GB
         print(f"{s:>9,} {cost.macs(N=1, S=s) / 1e15:>9.3f} {share:>10.1%} {peak:>10.2f}  {owner.module}: {owner.node}")
-    print("  Of long sequences the S x S mask (one byte an element) is the peak: S * (N*S + ... + S).")
+    print("  Of a long sequence the mask is the peak: S x S elements of one byte.")
 
 
 if __name__ == "__main__":

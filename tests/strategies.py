@@ -67,7 +67,7 @@ def _grown(inner: st.SearchStrategy[Shadowed]) -> st.SearchStrategy[Shadowed]:
 def points(names: tuple[str, ...] = SYMBOLS, high: int = 300) -> st.SearchStrategy[dict[str, int]]:
     """A size for every symbol; small ones more often."""
     sizes = st.one_of(st.integers(1, 12), st.integers(1, high))
-    return st.fixed_dictionaries({name: sizes for name in names})
+    return st.fixed_dictionaries(dict.fromkeys(names, sizes))
 
 
 def expressions(names: tuple[str, ...] = SYMBOLS, size: int = 6) -> st.SearchStrategy[Expr]:
@@ -106,8 +106,18 @@ OPS = st.one_of(
 _N, _H, _W = (symbol(name) for name in SYMBOLS)
 # Graphs draw from few formulas: test_reader covers their text, and drawing them is slow.
 FORMULAS = st.sampled_from(
-    [const(3), const(-7), const(10**299), const(0), _N, _H * 2 - _W, ceildiv(_H, 32) * ceildiv(_W, 32) * _N, -_H, _H**3]
-    + [
+    [
+        *[
+            const(3),
+            const(-7),
+            const(10**299),
+            const(0),
+            _N,
+            _H * 2 - _W,
+            ceildiv(_H, 32) * ceildiv(_W, 32) * _N,
+            -_H,
+            _H**3,
+        ],
         maximum(_H, 7 * _W + 1, 100),
         mod(_H * _W, _N + 1),
         minimum(floordiv(_H, _W), maximum(3, _N - 4)),
@@ -160,7 +170,9 @@ def graphs(draw: st.DrawFn, level: int = 0) -> Graph:
         known.append(ids.pop())
         return Value(known[-1], type)
 
-    states, inputs, nodes = [], [], []
+    states: list[State] = []
+    inputs: list[Value] = []
+    nodes: list[Node] = []
     paths = iter(draw(st.lists(TEXTS, unique=True, max_size=4)))
     for _ in range(draw(st.integers(0, min(2, len(ids))))):
         kind = draw(st.sampled_from(["parameter", "buffer", "constant"]))

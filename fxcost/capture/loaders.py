@@ -55,8 +55,9 @@ def load_program(path: Path) -> Any:
         with muffled():
             return torch.export.load(path)
     except Exception as error:  # torch.export.load raises a different type for every kind of damage
+        why = "its parts are not those of an exported program" if "warnings above" in str(error) else short(error)
         raise FileError(
-            f"{path}: not a readable .pt2 ({short(error)}); write it again with torch.export.save of this torch "
+            f"{path}: not a readable .pt2 ({why}); write it again with torch.export.save of this torch "
             f"({torch.__version__})"
         ) from error
 
@@ -74,7 +75,8 @@ def build(make: Callable[[], Any], what: str, device: str = "meta") -> Any:
 
 def _made(make: Callable[[], Any], what: str) -> Any:
     try:
-        with muffled():
+        with muffled(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # where weights are real, they are the same every time
             model = make()
     except (KeyboardInterrupt, FxcostError):
         raise
@@ -127,7 +129,8 @@ def _hugging_face(name: str) -> Any:
     config_class = getattr(found, "config_class", None)
     if config_class is None:
         raise SpecError(f"hf:{name} is no model with a configuration; name a model class such as LlamaForCausalLM")
-    return lambda: found(config_class())
+    make: Any = found
+    return lambda: make(config_class())
 
 
 def _config_of(transformers: Any, folder: Path) -> Any:

@@ -12,9 +12,11 @@ range  ::= [INT] '..' [INT]                        bounds of the symbol
 
 from __future__ import annotations
 
+import keyword
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NoReturn
 
 from fxcost.errors import SpecError
 from fxcost.ir.expr import Expr, symbol
@@ -22,10 +24,20 @@ from fxcost.ir.reader import parse_expr
 from fxcost.ir.symbols import SymbolInfo
 from fxcost.ir.types import DType
 
-_TENSOR = re.compile(r"\s*([a-z]+[0-9a-z]*)\s*\[")
-_RANGE = re.compile(r"(\d*)\s*\.\.\s*(\d*)")
-_MULTIPLE = re.compile(r"(\d+)\s*\*\s*([A-Za-z_]\w*)")
 MAX_ITEMS = 10_000
+MAX_DIMS = 64
+MAX_BRACKETS = 50
+MAX_DIGITS = 18
+MAX_NAME = 40
+
+_TENSOR = re.compile(r"\s*([a-z]+[0-9a-z]*)\s*\[")
+_RANGE = re.compile(r"([0-9]*)\s*\.\.\s*([0-9]*)")
+_MULTIPLE = re.compile(r"([0-9]+)\s*\*\s*([A-Za-z_][A-Za-z0-9_]*)")
+_REPEAT = re.compile(r"\s*\*\s*([0-9]+)")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_DECLARATION = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(=([0-9]*\.\.[0-9]*|[0-9]+\*[A-Za-z_][A-Za-z0-9_]*))?(@[0-9]+)?")
+_NAMED = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(?=[a-z]+[0-9a-z]*\s*\[|[\[(])")
+_RESERVED = frozenset({"max", "min", "ceildiv", "all", "any"})
 
 
 @dataclass(frozen=True)
@@ -38,10 +50,15 @@ class TensorSpec:
 
 @dataclass
 class SpecReader:
-    """Reads specs that share one set of symbols; `symbols` holds what was declared, in order of appearance."""
+    """Reads specs that share one set of symbols.
+
+    `symbols` holds the free ones in order of appearance, `multiples` those that stand for a multiple of another, `ranges`
+    the bounds as written.
+    """
 
     symbols: dict[str, SymbolInfo] = field(default_factory=dict)
     multiples: dict[str, Expr] = field(default_factory=dict)
+    ranges: dict[str, tuple[int, int | None]] = field(default_factory=dict)
 
     def read(self, text: str) -> object:
         """Read one spec; raises SpecError with the place and what was expected."""
@@ -50,127 +67,184 @@ class SpecReader:
         stripped = text.strip()
         if not stripped:
             raise SpecError("an input spec is empty; write sizes such as 'N,3,H,W' or 'i64[N,S]'")
-        if stripped[0] in "[(" or _TENSOR.match(stripped):
-            value, end = self._item(stripped, 0, 0)
-            if stripped[end:].strip():
-                raise _error(text, end, f"found {stripped[end:]!r} after a complete spec")
-            return value
-        return TensorSpec(DType.F32, self._dims(stripped, text))
+        if stripped[0] not in "[(" and not _TENSOR.match(stripped):
+            return TensorSpec(DType.F32, self._dims(stripped, text))
+        value, end = self._item(stripped, 0, 0)
+        if stripped[end:].strip():
+            _wrong(text, f"found {_quoted(stripped[end:])} after a complete spec", end)
+        return value
 
     def declare(self, text: str) -> bool:
         """Read a declaration that stands alone, `H=32..4096`, `H=32*h`, `H@224`; False when `text` is not one."""
-        name, *_ = re.split("[=@]", text, maxsplit=1)
-        found = re.fullmatch(r"[A-Za-z_]\w*(=(\d*\.\.\d*|\d+\*[A-Za-z_]\w*))?(@\d+)?", text.replace(" ", ""))
-        if found is None or text.strip() == name.strip():
+        bare = "".join(text.split())
+        if not _DECLARATION.fullmatch(bare) or _NAME.fullmatch(bare):
             return False
         self._dim(text, text)
         return True
 
+    # -- structures ----------------------------------------------------------------------------------------------------
     def _item(self, text: str, at: int, depth: int) -> tuple[object, int]:
-        if depth > 50:
-            raise _error(text, at, "more than 50 nested brackets")
+        if depth > MAX_BRACKETS:
+            _wrong(text, f"more than {MAX_BRACKETS} nested brackets", at)
         found = _TENSOR.match(text, at)
         if found:
             end = text.find("]", found.end())
             if end < 0:
-                raise _error(text, at, "a '[' is never closed; expected ']'")
-            value: object = TensorSpec(DType.of(found[1]), self._dims(text[found.end() : end], text))
-            return value, end + 1
-        while at < len(text) and text[at].isspace():
-            at += 1
+                _wrong(text, "a '[' is never closed; expected ']'", at)
+            return TensorSpec(_dtype(found[1], text), self._dims(text[found.end() : end], text)), end + 1
+        at = _blanks(text, at)
         if at >= len(text) or text[at] not in "[(":
-            raise _error(text, at, "expected a tensor such as f32[N,S] or a bracket")
+            _wrong(text, "expected a tensor such as f32[N,S], or a bracket", at)
         closing = "]" if text[at] == "[" else ")"
         items, at = self._items(text, at + 1, closing, depth)
-        return (list(items) if closing == "]" else tuple(items)), at
+        return (items if closing == "]" else tuple(items)), at
 
     def _items(self, text: str, at: int, closing: str, depth: int) -> tuple[list[object], int]:
         items: list[object] = []
         while True:
-            while at < len(text) and text[at] in " ,\t\n":
-                at += 1
-            if at >= len(text):
-                raise _error(text, at, f"a bracket is never closed; expected {closing!r}")
-            if text[at] == closing:
+            at = _blanks(text, at)
+            if at < len(text) and text[at] == closing:
                 return items, at + 1
+            if at >= len(text):
+                _wrong(text, f"a bracket is never closed; expected {closing!r}", at)
             item, at = self._item(text, at, depth + 1)
-            repeated = re.compile(r"\s*\*\s*(\d+)").match(text, at)
-            count = int(repeated[1][:9]) if repeated else 1
+            count = 1
+            repeated = _REPEAT.match(text, at)
             if repeated:
-                at = repeated.end()
+                count, at = _number(repeated[1], text), repeated.end()
             if len(items) + count > MAX_ITEMS:
-                raise _error(text, at, f"more than {MAX_ITEMS:,} inputs in one list")
+                _wrong(text, f"more than {MAX_ITEMS:,} inputs in one list", at)
             items.extend([item] * count)
+            at = _blanks(text, at)
+            if at < len(text) and text[at] == ",":
+                at += 1
+            elif at < len(text) and text[at] != closing:
+                _wrong(text, f"found {_quoted(text[at:])}, expected ',' or {closing!r}", at)
 
+    # -- sizes ---------------------------------------------------------------------------------------------------------
     def _dims(self, text: str, whole: str) -> tuple[Expr, ...]:
-        if not text.strip():
-            return ()
-        return tuple(self._dim(part, whole) for part in text.split(","))
+        parts = text.split(",") if text.strip() else []
+        if len(parts) > MAX_DIMS:
+            _wrong(whole, f"found {len(parts):,} sizes, expected at most {MAX_DIMS}")
+        return tuple(self._dim(part, whole) for part in parts)
 
     def _dim(self, text: str, whole: str) -> Expr:
-        body, _, hint_text = text.partition("@")
-        size_text, equals, range_text = body.partition("=")
-        if not size_text.strip():
-            raise SpecError(f"input spec {whole!r}: a size is missing; expected a number or a name between the commas")
-        size = parse_expr(size_text.strip(), where=f"input spec {whole!r}")
-        for name in sorted(size.symbols):
-            if name.startswith("data_"):
-                raise SpecError(
-                    f"input spec {whole!r}: names that begin with data_ are kept for sizes the data decides"
-                )
-            self.symbols.setdefault(name, SymbolInfo(name))
-        value = size.constant
-        if value is not None and value < 1:
-            raise SpecError(f"input spec {whole!r}: size {value} is not positive")
-        if not equals and not hint_text:
-            return size
-        if not size_text.strip().isidentifier():
-            raise SpecError(
-                f"input spec {whole!r}: only a single name takes a range, a multiple or a hint: {text.strip()!r}"
-            )
-        self._restrict(size_text.strip(), range_text.strip() if equals else "", hint_text.strip(), whole)
+        body, at, hint = (part.strip() for part in text.partition("@"))
+        name, equals, restriction = (part.strip() for part in body.partition("="))
+        if not name:
+            _wrong(whole, "a size is missing; expected a number or a name between the commas")
+        size = parse_expr(name, where=f"input spec {_quoted(whole)}")
+        self._check_size(size, whole)
+        if (equals or at) and not _NAME.fullmatch(name):
+            _wrong(whole, f"only a single name takes a range, a multiple or a hint: {_quoted(text.strip())}")
+        if equals:
+            self._restrict(name, restriction, whole)
+        if at:
+            self._hint(name, hint, whole)
         return size
 
-    def _restrict(self, name: str, range_text: str, hint_text: str, whole: str) -> None:
-        info = self.symbols[name]
-        multiple = _MULTIPLE.fullmatch(range_text)
-        bounds = _RANGE.fullmatch(range_text)
-        if multiple:
-            factor, base = int(multiple[1][:12]), multiple[2]
-            if factor < 1 or base == name:
-                raise SpecError(
-                    f"input spec {whole!r}: {name}={range_text} must be a positive number times another name"
-                )
-            self.multiples[name] = symbol(base) * factor
-            self.symbols.pop(name)
-            self.symbols.setdefault(base, SymbolInfo(base))
-            if hint_text:
-                self._hint(base, hint_text, whole)
+    def _check_size(self, size: Expr, whole: str) -> None:
+        if any(atom.kind != "symbol" for atom in size.atoms()):
+            _wrong(whole, f"the size {size} is neither a number, a name nor a sum or product of them")
+        for name in sorted(size.symbols):
+            _check_name(name, whole)
+            self.symbols.setdefault(name, SymbolInfo(name))
+        if size.constant is not None and size.constant < 1:
+            _wrong(whole, f"the size {size} is not positive")
+        if all(factor > 0 for factor in size.terms.values()):
             return
-        if bounds:
-            low = int(bounds[1][:18] or 1)
-            high = int(bounds[2][:18]) if bounds[2] else None
+        # `S - 1` is a size where S is at least 2; anything with more names in it has no such simple bound.
+        (name, *others) = size.symbols
+        least = 1 - size.terms.get((), 0)
+        if others or size is not symbol(name) + (1 - least):
+            _wrong(whole, f"the size {size} may be negative; subtract a number from one name only")
+        self.symbols[name] = replace(self.symbols[name], min=max(self.symbols[name].min, least))
+
+    def _restrict(self, name: str, text: str, whole: str) -> None:
+        multiple, bounds = _MULTIPLE.fullmatch(text), _RANGE.fullmatch(text)
+        if multiple:
+            self._multiple(name, _number(multiple[1], whole), multiple[2], whole)
+        elif bounds:
+            low = _number(bounds[1], whole) if bounds[1] else 1
+            high = _number(bounds[2], whole) if bounds[2] else None
             if low < 1 or (high is not None and high < low):
-                raise SpecError(f"input spec {whole!r}: the range {range_text} of {name} is empty or below 1")
-            info = replace(info, min=low, max=high)
-        elif range_text:
-            raise SpecError(
-                f"input spec {whole!r}: {range_text!r} after {name}= is neither a range (32..4096) nor a multiple (32*h)"
+                _wrong(whole, f"the range {text} of {name} is empty or below 1")
+            if name in self.multiples:
+                _wrong(whole, f"{name} is {self.multiples[name]}; bound {', '.join(self.multiples[name].symbols)}")
+            if self.ranges.setdefault(name, (low, high)) != (low, high):
+                _wrong(whole, f"the range {text} of {name}, which has another one: {self.symbols[name]}")
+            info = self.symbols[name]
+            self.symbols[name] = replace(info, min=max(low, info.min), max=high)
+        else:
+            _wrong(
+                whole,
+                f"{_quoted(text)} after {name}= is neither a range (32..4096) nor a multiple (32*h); an input by name "
+                f"has a type, {name}=f32[...]",
             )
-        self.symbols[name] = info
-        if hint_text:
-            self._hint(name, hint_text, whole)
+
+    def _multiple(self, name: str, factor: int, base: str, whole: str) -> None:
+        _check_name(base, whole)
+        value = symbol(base) * factor
+        if factor < 1 or base == name or base in self.multiples:
+            _wrong(whole, f"{name}={factor}*{base} must be a positive number times another, free name")
+        if self.multiples.get(name, value) is not value or name in self.ranges or self.symbols[name].hint:
+            _wrong(whole, f"{name} is already given as {self.multiples.get(name, self.symbols[name])}")
+        if any(name in other.symbols for other in self.multiples.values()):
+            _wrong(whole, f"{name} already stands in a multiple itself")
+        self.multiples[name] = value
+        self.symbols.setdefault(base, SymbolInfo(base))
 
     def _hint(self, name: str, text: str, whole: str) -> None:
-        if not text.isdecimal() or int(text[:12]) < 1:
-            raise SpecError(f"input spec {whole!r}: the size to trace with, {text!r}, is not a positive number")
-        self.symbols[name] = replace(self.symbols[name], hint=int(text[:12]))
+        if not text.isascii() or not text.isdecimal() or _number(text, whole) < 1:
+            _wrong(whole, f"the size to trace with, {_quoted(text)} after {name}@, is not a positive number")
+        if name in self.multiples:  # `H=32*h@7`: the hint is of the free name
+            (name,) = self.multiples[name].symbols
+        info, hint = self.symbols[name], int(text)
+        if info.hint not in {None, hint}:
+            _wrong(whole, f"two sizes to trace with: {name}@{info.hint} and {name}@{hint}")
+        self.symbols[name] = replace(info, hint=hint)
 
 
-def _error(text: str, at: int, message: str) -> SpecError:
-    return SpecError(f"input spec {text!r}, column {at + 1}: {message}")
+def _wrong(text: str, message: str, at: int | None = None) -> NoReturn:
+    column = "" if at is None else f", column {at + 1}"
+    raise SpecError(f"input spec {_quoted(text)}{column}: {message}")
 
 
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
+def _blanks(text: str, at: int) -> int:
+    while at < len(text) and text[at].isspace():
+        at += 1
+    return at
+
+
+def _dtype(name: str, whole: str) -> DType:
+    try:
+        return DType.of(name)
+    except SpecError as error:
+        _wrong(whole, str(error))
+
+
+def _number(digits: str, whole: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        _wrong(whole, f"found a number of {len(digits):,} digits, expected at most {MAX_DIGITS}")
+    return int(digits)
+
+
+def _check_name(name: str, whole: str) -> None:
+    if not _NAME.fullmatch(name) or len(name) > MAX_NAME:
+        _wrong(
+            whole, f"{_quoted(name)} is no name for a size; expected up to {MAX_NAME} letters, digits and underscores"
+        )
+    if name in _RESERVED or keyword.iskeyword(name):
+        _wrong(whole, f"{name!r} has a meaning in formulas and cannot name a size")
+    if name.startswith("data_"):
+        _wrong(whole, "names that begin with data_ are kept for sizes the data decides")
+
+
+# -- options of the command line -----------------------------------------------------------------------------------
 def split_named(texts: Iterable[str]) -> tuple[list[str], dict[str, str]]:
     """Split command-line specs into positional ones and `name=spec` ones.
 
@@ -179,7 +253,7 @@ def split_named(texts: Iterable[str]) -> tuple[list[str], dict[str, str]]:
     positional: list[str] = []
     named: dict[str, str] = {}
     for text in texts:
-        found = re.match(r"\s*([A-Za-z_]\w*)\s*=\s*(?=[a-z]+[0-9a-z]*\s*\[|[\[(])", text)
+        found = _NAMED.match(text)
         if not found:
             positional.append(text)
         elif found[1] in named:
@@ -189,29 +263,30 @@ def split_named(texts: Iterable[str]) -> tuple[list[str], dict[str, str]]:
     return positional, named
 
 
-def parse_point(text: str | None) -> dict[str, int]:
+def parse_point(text: str) -> dict[str, int]:
     """Read `N=1,H=224,W=224`; raises SpecError saying which part is wrong."""
     point: dict[str, int] = {}
-    for part in (text or "").split(","):
-        if not part.strip():
-            continue
-        name, equals, value = (p.strip() for p in part.partition("="))
-        if not equals or not name.isidentifier() or not value.isdecimal() or len(value) > 18:
-            raise SpecError(f"--at {text!r}: {part.strip()!r} is not NAME=NUMBER, for example N=1,H=224")
-        if name in point:
-            raise SpecError(f"--at {text!r}: {name} is given twice")
+    for name, value in _assignments(text, "--at", "NAME=NUMBER, for example N=1,H=224"):
+        if not value.isascii() or not value.isdecimal() or len(value) > MAX_DIGITS or int(value) < 1:
+            raise SpecError(
+                f"--at {_quoted(text)}: {name}={_quoted(value)} is not a positive number of up to {MAX_DIGITS} digits"
+            )
         point[name] = int(value)
     return point
 
 
 def parse_ties(text: str | None) -> Mapping[str, str]:
     """Read `W=H,T=2*S`: the left symbol follows the expression on the right."""
-    ties: dict[str, str] = {}
-    for part in (text or "").split(","):
-        if not part.strip():
-            continue
-        name, equals, value = (p.strip() for p in part.partition("="))
-        if not equals or not name.isidentifier() or not value:
-            raise SpecError(f"--tie {text!r}: {part.strip()!r} is not NAME=EXPRESSION, for example W=H")
-        ties[name] = value
-    return ties
+    return {} if text is None else dict(_assignments(text, "--tie", "NAME=EXPRESSION, for example W=H"))
+
+
+def _assignments(text: str, option: str, form: str) -> Iterator[tuple[str, str]]:
+    seen: set[str] = set()
+    for part in text.split(","):
+        name, _, value = (p.strip() for p in part.partition("="))
+        if not _NAME.fullmatch(name) or not value:
+            raise SpecError(f"{option} {_quoted(text)}: {_quoted(part.strip())} is not {form}")
+        if name in seen:
+            raise SpecError(f"{option} {_quoted(text)}: {name} is given twice")
+        seen.add(name)
+        yield name, value

@@ -101,7 +101,8 @@ class _Parser:
         for op in ('"builtin.module"', '"func.func"'):
             for token in (op, "(", ")", "(", "{"):
                 scan.expect(token)
-        body, _ = self.body("func.return", 0)
+        body, ending = self.body("func.return", 0)
+        ending.done()
         position = scan.start
         function = _closing(scan)
         form = function.rest.pop("function_type", None)

@@ -216,9 +216,10 @@ def _recorded(request: Request, label: str, failure: str, probed: Probed | None 
         )
     start = time.process_time()
     try:
-        graph = record(
-            request.module, tensors(request.specs, probed.point, request.device), label, f"torch.export: {failure}"
-        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # which way a branch on data goes must not differ between runs
+            inputs = tensors(request.specs, probed.point, request.device)
+            graph = record(request.module, inputs, label, f"torch.export: {failure}")
     except Exception as error:  # the model is the user's; whatever it raises is the answer
         raise CaptureError(
             f"{label}: torch.export failed ({failure}), and recording a run raised {first_line(error)}"
@@ -251,7 +252,7 @@ def _from_program(
                 )
             if TORCH_DTYPES[leaf.dtype] is not example.dtype:
                 found_dtype = str(example.dtype).removeprefix("torch.")
-                raise SpecError(f"{label}: input {position} is {found_dtype}, its spec says {leaf.dtype}")
+                raise SpecError(f"{label}: input {position} is {found_dtype}, its spec says {leaf.dtype.short}")
             for wanted, size in zip(leaf.shape, example.shape, strict=True):
                 _check_static(label, position, wanted, size)
                 bind_size(wanted, size, bindings, domain, fixed)

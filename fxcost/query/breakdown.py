@@ -137,6 +137,19 @@ def flatten(tree: ModuleRow, depth: int) -> list[tuple[int, ModuleRow]]:
     return found
 
 
+def readable_depth(tree: ModuleRow, most: int = 24) -> int:
+    """The deepest level at which the tree still fits `most` rows; at least one, where there are modules."""
+    level, deeper = 0, list(tree.children)
+    rows = 0
+    while deeper:
+        rows += len(deeper)
+        if level and rows > most:
+            break
+        level += 1
+        deeper = [child for row in deeper for child in row.children]
+    return level
+
+
 def _summed(rows: Iterable[NodeRow]) -> dict[str, Expr]:
     members = list(rows)
     return {m: total(row.metrics[m] for row in members) for m in METRICS}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from fractions import Fraction
 from math import floor
 
 from fxcost.errors import SpecError, UnknownName, nearest
@@ -14,26 +15,35 @@ _FORM = re.compile(r"\s*([A-Za-z_]\w*)\s*(<=|>=|<|>)\s*(.+?)\s*")
 
 
 def parse_constraint(text: str, quantities: Mapping[str, Quantity]) -> Constraint:
-    """Read `QUANTITY OP AMOUNT`; raises SpecError or UnknownName."""
+    """Read `QUANTITY OP AMOUNT`, where an amount is a number with a unit or another quantity.
+
+    Raises SpecError or UnknownName.
+    """
     found = _FORM.fullmatch(text)
     if not found:
         raise SpecError(f"constraint {text!r}: expected QUANTITY <= AMOUNT, for example 'peak_memory <= 320KB'")
     left = _named(found[1], text, quantities)
-    right = _named(found[3], text, quantities) if found[3].isidentifier() else parse_amount(found[3])
+    right = _named(found[3], text, quantities) if found[3].isidentifier() else _amount(found[3], text)
     return {"<=": left.__le__, "<": left.__lt__, ">=": left.__ge__, ">": left.__gt__}[found[2]](right)
+
+
+def parse_budget(text: str, quantities: Mapping[str, Quantity]) -> tuple[str, int]:
+    """Read `peak_memory=320KB`: the quantity and the largest integer within the budget."""
+    name, equals, amount = (part.strip() for part in text.partition("="))
+    if not equals or not name or not amount:
+        raise SpecError(f"budget {text!r}: expected QUANTITY=AMOUNT, for example peak_memory=320KB")
+    return _named(name, text, quantities).name, floor(_amount(amount, text))
 
 
 def _named(name: str, text: str, quantities: Mapping[str, Quantity]) -> Quantity:
     found = quantities.get(name)
     if found is None:
-        raise UnknownName(f"constraint {text!r}: there is no quantity {name!r}{nearest(name, quantities)}")
+        raise UnknownName(f"{text!r}: there is no quantity {name!r}{nearest(name, quantities)}")
     return found
 
 
-def parse_budget(text: str, quantities: Mapping[str, Quantity]) -> tuple[str, int]:
-    """Read `peak_memory=320KB`: the quantity and the largest integer within the budget."""
-    name, equals, amount = text.partition("=")
-    if not equals:
-        raise SpecError(f"budget {text!r}: expected QUANTITY=AMOUNT, for example peak_memory=320KB")
-    _named(name.strip(), text, quantities)
-    return name.strip(), floor(parse_amount(amount))
+def _amount(text: str, whole: str) -> Fraction:
+    try:
+        return parse_amount(text)
+    except SpecError as error:
+        raise SpecError(f"{whole!r}: {error}") from None

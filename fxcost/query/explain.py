@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from inspect import cleandoc
@@ -38,9 +39,29 @@ class Explanation:
         if self.formula:
             lines.append(f"  formula  macs = {self.formula}")
             lines += [f"           {letter} = {value}" for letter, value in self.bind.items()]
-        lines += [f"  {name:<13}{value}" for name, value in self.counts.items()]
-        lines += ["", *("  " + line for line in self.convention.splitlines())]
-        return "\n".join(line.rstrip() for line in lines)
+        lines += [f"  {name:<14}{value}" for name, value in self.counts.items()]
+        lines += ["", *("  " + line for line in _paragraphs(self.convention))]
+        return "\n".join(_wrapped(line) for line in lines)
+
+
+def _wrapped(line: str, width: int = 80) -> str:
+    """The line broken at blanks; what follows a label hangs under its text."""
+    body = line.strip()
+    label = len(line) - len(body) + len(body.partition("  ")[0]) + 2 if "  " in body else 0
+    hanging = len(line) - len(line[label:].lstrip()) if label else len(line) - len(line.lstrip())
+    return textwrap.fill(line, width, subsequent_indent=" " * hanging, break_long_words=False, break_on_hyphens=False)
+
+
+def _paragraphs(text: str) -> list[str]:
+    """Lines of one paragraph joined, so that they can be broken anew; indented lines stay as they are."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        joins = lines and line and lines[-1] and not line.startswith(" ") and not lines[-1].startswith(" ")
+        if joins:
+            lines[-1] += " " + line
+        else:
+            lines.append(line)
+    return lines
 
 
 def find_nodes(graph: Graph, name: str) -> tuple[Node, ...]:

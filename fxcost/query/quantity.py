@@ -65,20 +65,17 @@ class Quantity:
     def at(self, sizes: Mapping[str, int], *, recapture: bool = False) -> Any:
         """As calling, with the sizes in a mapping."""
         point = check_point(self.symbols, sizes)
-        if any(s.name not in point for s in self.symbols if s.name in self.value.symbols):
-            return self.substituted(dict(point))
+        complete = all(s.name in point for s in self.symbols if s.name in self.value.symbols)
         for guard in self.domain:
-            known = replace_symbols(guard, point)
-            settled = decide(known, ranges_of(self.symbols))
-            if settled is False:
-                if recapture and self.recapture is not None:
+            if decide(replace_symbols(guard, point), ranges_of(self.symbols)) is False:
+                if complete and recapture and self.recapture is not None:
                     return self.recapture(self.name, point)
                 where = ", ".join(f"{n}={v}" for n, v in point.items())
                 raise OutsideDomain(
                     f"{self.name} at {where}: the formula holds where {guard}, which is false there; "
                     "call with recapture=True to capture the model anew at this point"
                 )
-        return evaluate(self.value, point)
+        return evaluate(self.value, point) if complete else self.substituted(dict(point))
 
     def substituted(self, sizes: Mapping[str, Expr | int]) -> Quantity:
         """The quantity with symbols replaced by numbers or expressions; its domain follows."""

@@ -59,7 +59,8 @@ def human(value: float, unit: str) -> str:
 
 def fraction(value: Fraction) -> str:
     """Three digits of a fraction, however large its parts are."""
-    return f"{Decimal(value.numerator) / value.denominator:.3g}"
+    amount = Decimal(value.numerator) / value.denominator
+    return f"{float(amount):.3g}" if abs(amount) < 10**300 else f"{amount:.2e}"
 
 
 def seconds(value: float) -> str:

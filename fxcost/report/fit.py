@@ -13,7 +13,7 @@ from fxcost.query.fit import FitAnswer, FitRow
 from fxcost.query.solve import Solution
 from fxcost.query.units import human
 from fxcost.report.json import compact
-from fxcost.report.solve import proof_lines, solution_data
+from fxcost.report.solve import proof, solution_data
 from fxcost.report.terminal import for_output
 from fxcost.target import load_target, targets
 
@@ -36,7 +36,7 @@ def _answer(model: str, answer: FitAnswer, at: Mapping[str, int] | None) -> list
         table.add_row(*_cells(row, answer.wrt))
     parts: list[RenderableType] = [head, table]
     if answer.largest is not None and answer.wrt is not None:
-        parts.append(Text(_largest(answer.wrt, answer.largest, answer.rows)))
+        parts += _largest(answer.wrt, answer.largest, answer.rows)
     return [*parts, Text("")]
 
 
@@ -51,16 +51,16 @@ def _cells(row: FitRow, wrt: str | None) -> tuple[str, ...]:
     return f"{row.what} ({row.level}{note})", need, have, margin, row.verdict, best
 
 
-def _largest(wrt: str, solution: Solution, rows: Sequence[FitRow]) -> str:
+def _largest(wrt: str, solution: Solution, rows: Sequence[FitRow]) -> list[RenderableType]:
     if solution.max is not None:
-        return f"largest {wrt} that fits: {solution.max:,}\n{proof_lines(solution)}"
+        return [Text(f"largest {wrt} that fits: {solution.max:,}"), *proof(solution)]
     if solution.feasible:
-        return f"every {wrt} fits\n{proof_lines(solution)}"
-    lines = [f"no {wrt} fits\n{proof_lines(solution)}"]
+        return [Text(f"every {wrt} fits"), *proof(solution)]
+    lines = [Text(f"no {wrt} fits"), *proof(solution)]
     for row in rows:
         if row.decides and row.largest is not None and row.largest.max is not None:
-            lines.append(f"{row.what} alone: {wrt} <= {row.largest.max:,}\n{proof_lines(row.largest)}")
-    return "\n".join(lines)
+            lines += [Text(f"{row.what} alone: {wrt} <= {row.largest.max:,}"), *proof(row.largest)]
+    return lines
 
 
 def fit_json(answers: Sequence[FitAnswer]) -> str:
@@ -119,10 +119,7 @@ def target_text(name: str) -> str:
     return for_output(Group(head, table, Text(""), *sources))
 
 
-def _figure(value: object, unit: str | None) -> str:
-    short = {"byte": "bytes", "byte/s": "B/s", None: ""}.get(unit, unit or "")
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return f"{value} {short}".strip()
+def _figure(value: float, unit: str) -> str:
     if unit == "byte":
-        return f"{value:,} {short}"
-    return human(value, short)
+        return f"{value:,.0f} bytes"
+    return human(value, {"byte/s": "B/s"}.get(unit, unit))

@@ -17,9 +17,7 @@ MOST = 8
 def solution_text(solution: Solution) -> str:
     """The values that satisfy, then the proof with one step a line."""
     marks = {"exact": ""}.get(solution.standing, f"  ({solution.standing})")
-    lines: list[RenderableType] = [Text(_values(solution) + marks, style="bold")]
-    lines += [Padding(Text(step), (0, 0, 0, 2), expand=False) for step in _steps(solution)]
-    return for_output(Group(*lines))
+    return for_output(Group(Text(_values(solution) + marks, style="bold"), *proof(solution)))
 
 
 def _values(solution: Solution) -> str:
@@ -37,13 +35,9 @@ def _values(solution: Solution) -> str:
     return ", ".join(spans[:MOST]) + more
 
 
-def proof_lines(solution: Solution) -> str:
+def proof(solution: Solution) -> list[RenderableType]:
     """The proof, indented, with one step a line."""
-    return "\n".join(f"  {step}" for step in _steps(solution))
-
-
-def _steps(solution: Solution) -> list[str]:
-    return solution.proof.split("; ")
+    return [Padding(Text(step), (0, 0, 0, 2), expand=False) for step in solution.proof.split("; ")]
 
 
 def solution_data(solution: Solution) -> dict[str, Any]:

@@ -48,8 +48,9 @@ class Summary:
     by: str = "module"
 
     def values(self, expressions: tuple[Expr, ...], point: Mapping[str, int] | None) -> tuple[int | None, ...]:
-        """Exact values at a point, None for all when the point is unknown."""
-        names = tuple(sorted(set().union(*(e.symbols for e in expressions)))) if expressions else ()
-        if point is None or any(n not in point for n in names):
-            return (None,) * len(expressions)
-        return compiled(expressions, names)(*(point[n] for n in names))
+        """Exact values at a point, None for those that need a size it lacks."""
+        known = point or {}
+        settled = tuple(e for e in expressions if e.symbols <= known.keys())
+        names = tuple(sorted(set().union(*(e.symbols for e in settled))))
+        found = dict(zip(settled, compiled(settled, names)(*(known[n] for n in names)), strict=True))
+        return tuple(found.get(e) for e in expressions)

@@ -60,7 +60,7 @@ def layout(summary: Summary) -> RenderableType:
         _totals(summary),
         *target_tables(summary),
         _formulas(summary),
-        _breakdown(summary),
+        *_breakdown(summary),
         *_owner(summary),
         _notes(summary),
     ]
@@ -102,15 +102,17 @@ def _caveats(summary: Summary) -> Iterable[RenderableType]:
 
 # -- numbers -------------------------------------------------------------------------------------------------------
 def _where(summary: Summary) -> str:
-    """`At N=1, H=224, W=416 (W chosen here; give it with --at)`."""
-    if not summary.point:
-        return ""
-    where = ", ".join(f"{n}={v}" for n, v in summary.point.items())
-    chosen = [n for n in summary.point if n not in (summary.at or {})]
+    """`At N=1, H=224, W=416 (W chosen here, give yours with --at)`."""
+    point = summary.point if summary.point is not None else summary.at or {}
+    where = "At " + ", ".join(f"{n}={v}" for n, v in point.items()) if point else ""
+    missing = [s.name for s in summary.symbols if s.name not in point]
+    if missing:
+        return f"{where or 'Formulas'} ({', '.join(missing)} known only at run time, give sizes with --at)"
+    chosen = [n for n in point if n not in (summary.at or {})]
     if not chosen:
-        return f"At {where}"
-    who = "sizes" if len(chosen) == len(summary.point) else ", ".join(chosen)
-    return f"At {where} ({who} chosen here, give yours with --at)"
+        return where
+    who = "sizes" if len(chosen) == len(point) else ", ".join(chosen)
+    return f"{where} ({who} chosen here, give yours with --at)"
 
 
 def _totals(summary: Summary) -> RenderableType:
@@ -118,7 +120,11 @@ def _totals(summary: Summary) -> RenderableType:
     table.add_column("", overflow="fold")
     quantities = summary.quantities
     values = dict(
-        zip(HEADLINES, summary.values(tuple(quantities[n].value for n in HEADLINES), summary.point), strict=True)
+        zip(
+            HEADLINES,
+            summary.values(tuple(quantities[n].value for n in HEADLINES), summary.point or summary.at),
+            strict=True,
+        )
     )
     for name, label in HEADLINES.items():
         quantity, value = quantities[name], values[name]
@@ -133,8 +139,7 @@ def _totals(summary: Summary) -> RenderableType:
     moved = [values[n] for n in ("read_bytes", "write_bytes", "weight_bytes")]
     traffic = sum(value or 0 for value in moved)
     if values["flops"] is not None and None not in moved and traffic:
-        ratio = fraction(Fraction(values["flops"], traffic))
-        table.add_row("arithmetic intensity", ratio, "", "FLOP/byte")
+        table.add_row("arithmetic intensity", f"{fraction(Fraction(values['flops'], traffic))} FLOP/byte")
     where = _where(summary)
     return Group(Text(where, style="bold"), table) if where else table
 
@@ -155,7 +160,7 @@ def _formulas(summary: Summary) -> RenderableType:
     names = name_parts(summary.quantities[n].value for n in shown)
     lines: list[RenderableType] = [Text("Formulas (// rounds down)", style="bold")]
     grid = Table.grid(padding=(0, 1))
-    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True, justify="right")
     grid.add_column(overflow="fold")
     for name in shown:
         grid.add_row(Text(f"  {name} =", style="cyan"), Text(_shortened(python(summary.quantities[name].value, names))))
@@ -190,7 +195,9 @@ def _definition(atom: Atom, names: Mapping[Atom, str]) -> str:
 Metrics = Mapping[str, Expr]
 
 
-def _breakdown(summary: Summary) -> RenderableType:
+def _breakdown(summary: Summary) -> Iterable[RenderableType]:
+    if summary.by == "module" and (not summary.modules.children or summary.depth == 0):
+        return []
     shares = _Shares(summary)
     if summary.by == "op":
         title, table = "By operator, costliest first", _table("operator", "calls", *shares.columns)
@@ -206,7 +213,7 @@ def _breakdown(summary: Summary) -> RenderableType:
         title, table = f"By module, {levels}; every level adds up", _table("module", *shares.columns)
         table.add_row("total", *shares.cells(summary.modules.metrics))
         _grow(table, summary.modules, shares, 1, summary.depth)
-    return Group(Text(title, style="bold"), table)
+    return [Group(Text(title, style="bold"), table)]
 
 
 def _grow(table: Table, row: ModuleRow, shares: _Shares, level: int, depth: int) -> None:
@@ -218,7 +225,7 @@ def _grow(table: Table, row: ModuleRow, shares: _Shares, level: int, depth: int)
         calls = f" (called {child.calls} times)" if child.calls > 1 else ""
         table.add_row(indent + child.path.rpartition(".")[2] + calls, *shares.cells(child.metrics))
         _grow(table, child, shares, level + 1, depth)
-    if any(value.constant != 0 for value in row.own.values()):
+    if any(cell not in {"", "0.0"} for cell in shares.cells(row.own)):
         table.add_row(Text(indent + "(its own operations)", style="dim"), *shares.cells(row.own))
 
 
@@ -258,21 +265,20 @@ def _owner(summary: Summary) -> Iterable[RenderableType]:
     owner = summary.owner
     if owner is None:
         return []
-    place = f"{owner.module} ({owner.node})" if owner.module else owner.node
     rows: Mapping[str, NodeRow] = {r.name: r for r in summary.nodes}
-    table = _table("", "")
-    table.show_header = False
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(justify="right", no_wrap=True)
+    grid.add_column(overflow="fold")
     for name, size in owner.alive[:OWNERS]:
-        row = rows.get(name)
-        table.add_row(
-            f"  {name}" + (f" of {row.module}" if row is not None and row.module else ""), human(size, "bytes")
-        )
+        module = rows[name].module if name in rows else ""
+        grid.add_row(f"  {human(size, 'bytes')}", name + (f" of {module}" if module else ""))
     if len(owner.alive) > OWNERS:
         rest = sum(size for _, size in owner.alive[OWNERS:])
-        table.add_row(f"  and {len(owner.alive) - OWNERS} more", human(rest, "bytes"))
-    head = Text("The peak, ", style="bold")
-    head.append(f"{human(owner.nbytes, 'bytes')}, stands at {place}; alive there:")
-    return [Group(head, table)]
+        grid.add_row(f"  {human(rest, 'bytes')}", f"in {len(owner.alive) - OWNERS} more")
+    head = Text("The peak", style="bold")
+    place = f"{owner.module} ({owner.node})" if owner.module else owner.node
+    head.append(f", {human(owner.nbytes, 'bytes')}, stands at {place}; alive there:", style="not bold")
+    return [Group(head, grid)]
 
 
 # -- what to know --------------------------------------------------------------------------------------------------

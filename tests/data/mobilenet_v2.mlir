@@ -470,4 +470,4 @@
     %linear = "aten.linear"(%dropout, %p_classifier_1_weight, %p_classifier_1_bias) {fxcost.slots = ["input", "weight", "bias"]} : (tensor<?x1280xf32, #fxcost.shape<"[N, 1280]">>, tensor<1000x1280xf32>, tensor<1000xf32>) -> tensor<?x1000xf32, #fxcost.shape<"[N, 1000]">> loc("classifier.1"("torchvision/models/mobilenetv2.py":174:0))
     "func.return"(%linear) : (tensor<?x1000xf32, #fxcost.shape<"[N, 1000]">>) -> ()
   }) {function_type = (tensor<?x3x?x?xf32, #fxcost.shape<"[N, 3, H, W]">>) -> (tensor<?x1000xf32, #fxcost.shape<"[N, 1000]">>), sym_name = "forward"} : () -> ()
-}) {fxcost.version = 1 : i64, fxcost.name = "torchvision:mobilenet_v2", fxcost.symbols = [{name = "N", min = 1, hint = 5}, {name = "H", min = 1, hint = 352}, {name = "W", min = 1, hint = 416}], fxcost.notes = ["captured: symbolic"]} : () -> ()
+}) {fxcost.version = 1 : i64, fxcost.name = "torchvision:mobilenet_v2", fxcost.symbols = [{name = "N", min = 1, hint = 5}, {name = "H", min = 1, hint = 352}, {name = "W", min = 1, hint = 416}], fxcost.notes = ["captured: symbolic", "self-check at N=1, H=416, W=480: equal to torch's count of an eager run"]} : () -> ()

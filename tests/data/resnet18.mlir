@@ -194,4 +194,4 @@
     %linear = "aten.linear"(%flatten, %p_fc_weight, %p_fc_bias) {fxcost.slots = ["input", "weight", "bias"]} : (tensor<?x512xf32, #fxcost.shape<"[N, 512]">>, tensor<1000x512xf32>, tensor<1000xf32>) -> tensor<?x1000xf32, #fxcost.shape<"[N, 1000]">> loc("fc"("torchvision/models/resnet.py":285:0))
     "func.return"(%linear) : (tensor<?x1000xf32, #fxcost.shape<"[N, 1000]">>) -> ()
   }) {function_type = (tensor<?x3x?x?xf32, #fxcost.shape<"[N, 3, H, W]">>) -> (tensor<?x1000xf32, #fxcost.shape<"[N, 1000]">>), sym_name = "forward"} : () -> ()
-}) {fxcost.version = 1 : i64, fxcost.name = "torchvision:resnet18", fxcost.symbols = [{name = "N", min = 1, hint = 5}, {name = "H", min = 1, hint = 352}, {name = "W", min = 1, hint = 416}], fxcost.notes = ["captured: symbolic"]} : () -> ()
+}) {fxcost.version = 1 : i64, fxcost.name = "torchvision:resnet18", fxcost.symbols = [{name = "N", min = 1, hint = 5}, {name = "H", min = 1, hint = 352}, {name = "W", min = 1, hint = 416}], fxcost.notes = ["captured: symbolic", "self-check at N=1, H=416, W=480: equal to torch's count of an eager run"]} : () -> ()

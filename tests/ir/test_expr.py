@@ -118,7 +118,7 @@ def test_nested_divisions_fold_into_one(a: int, b: int, inner: int, outer: int) 
 @given(expressions(size=5), expressions(size=5), st.integers(1, 60))
 def test_whole_multiples_leave_a_division(x: Expr, y: Expr, d: int) -> None:
     assert mod(d * x + y, d) is mod(y, d)
-    if all(c > 0 for m, c in y.terms.items() if m):  # -y would be rounded up instead, with x on the other side
+    if all(c > 0 for z in (x, y) for m, c in z.terms.items() if m):  # -y//d is rounded up instead: -((y + d - 1)//d)
         assert floordiv(d * x + y, d) is x + floordiv(y, d)
 
 
@@ -192,17 +192,21 @@ def test_powers_and_zero_divisors_are_refused() -> None:
 
 
 # -- bounds --------------------------------------------------------------------------------------------------------
+def inside(value: int, low: int | None, high: int | None) -> bool:
+    return (low is None or low <= value) and (high is None or value <= high)
+
+
 @settings(max_examples=150)
 @given(shadowed(), st.tuples(st.integers(1, 20), st.integers(0, 20)), points(high=10**6))
 def test_bounds_contain_every_value(drawn: Shadowed, limits: tuple[int, int], far: dict[str, int]) -> None:
     low, high = bounds(drawn.value)
     value = drawn.shadow(far)
-    assert (low is None or low <= value) and (high is None or value <= high)
+    assert inside(value, low, high)
     first, span = limits
     low, high = bounds(drawn.value, {"N": (first, first + span), "H": (first, None)})
     for n in {first, first + span // 2, first + span}:
         value = drawn.shadow({**far, "N": n, "H": first + far["H"] - 1})
-        assert (low is None or low <= value) and (high is None or value <= high)
+        assert inside(value, low, high)
 
 
 def test_bounds_of_huge_numbers() -> None:

@@ -76,7 +76,7 @@ def test_printed_graphs_are_accepted(mlir_opt: str) -> None:
     run(mlir_opt, print_graph(chain(200)))
 
 
-@each_version
+@pytest.mark.parametrize("mlir_opt", [name for name in VERSIONS if not name.endswith("-14")])  # it does not know func
 def test_a_use_before_the_definition_is_refused_by_both(mlir_opt: str) -> None:
     lines = print_graph(chain(4)).split("\n")
     first = next(i for i, line in enumerate(lines) if "%layer1 =" in line)
@@ -107,6 +107,11 @@ def affine(value: Expr) -> str:
     return " + ".join(terms) or "0"
 
 
+def program(body: str) -> str:
+    function = f'"func.func"() ({{\n{body}\n  "func.return"() : () -> ()\n}})'
+    return f'"builtin.module"() ({{ {function} {{function_type = () -> (), sym_name = "f"}} : () -> () }}) : () -> ()'
+
+
 def folded(mlir_opt: str, values: list[Expr], point: dict[str, int]) -> list[int]:
     """What mlir-opt computes: constants go in, `affine.apply` with a map over symbols only, folding does the rest."""
     names = ", ".join(point)
@@ -116,10 +121,8 @@ def folded(mlir_opt: str, values: list[Expr], point: dict[str, int]) -> list[int
             f'  %r{i} = "affine.apply"({", ".join("%" + n for n in point)}) '
             f"{{map = affine_map<()[{names}] -> ({affine(value)})>}} : ({', '.join(['index'] * len(point))}) -> index"
         )
-        lines.append(f'  "test.result"(%r{i}) {{number = {i} : i64}} : (index) -> ()')
-    body = "\n".join(lines)
-    text = f'"builtin.module"() ({{\n"func.func"() ({{\n{body}\n  "func.return"() : () -> ()\n}}) {{function_type = () -> (), sym_name = "f"}} : () -> ()\n}}) : () -> ()'
-    text = text.replace("test.result", "fxcost.result")
+        lines.append(f'  "fxcost.result"(%r{i}) {{number = {i} : i64}} : (index) -> ()')
+    text = program("\n".join(lines))
     done = run(mlir_opt, text, "--canonicalize", "--mlir-print-op-generic")
     constants = dict(re.findall(r'(%\S+) = "arith\.constant"\(\).*?value = (-?\d+) : index', done))
     results = re.findall(r'"fxcost\.result"\((%\S+)\).*?number = (\d+)', done)
@@ -161,10 +164,7 @@ def test_extremes_fold_to_our_numbers(mlir_opt: str, kind: str) -> None:
     point = {"N": 3, "H": 223, "W": 97}
     inputs = "".join(f'  %{k} = "arith.constant"() {{value = {v} : index}} : () -> index\n' for k, v in point.items())
     maps = ", ".join(affine(argument) for argument in arguments)
-    text = (
-        f'"builtin.module"() ({{\n"func.func"() ({{\n{inputs}'
-        f'  %r = "affine.{kind}"(%N, %H, %W) {{map = affine_map<()[N, H, W] -> ({maps})>}} : (index, index, index) -> index\n'
-        '  "func.return"(%r) : (index) -> ()\n}) {function_type = () -> index, sym_name = "f"} : () -> ()\n}) : () -> ()'
-    )
+    given = f"{{map = affine_map<()[N, H, W] -> ({maps})>}} : (index, index, index) -> index"
+    text = program(f'{inputs}  %r = "affine.{kind}"(%N, %H, %W) {given}\n  "fxcost.result"(%r) : (index) -> ()')
     done = run(mlir_opt, text, "--canonicalize", "--mlir-print-op-generic")
     assert f"value = {evaluate(value, point)} : index" in done

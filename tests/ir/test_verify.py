@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
 
 from fxcost.errors import FileError, InternalError
 from fxcost.ir.expr import Expr, const, symbol
@@ -15,7 +14,6 @@ from fxcost.ir.predicate import AllOf, Compare, Predicate
 from fxcost.ir.symbols import SymbolInfo
 from fxcost.ir.types import DType, ScalarType, TensorType
 from fxcost.ir.verify import problems, verify
-from tests.strategies import graphs
 
 N, H = symbol("N"), symbol("H")
 ROW = TensorType((N,), DType.F32)
@@ -60,12 +58,6 @@ def symbols(*infos: SymbolInfo) -> Graph:
 def test_the_good_graph_is_good() -> None:
     assert problems(GOOD) == []
     verify(GOOD)
-
-
-@settings(max_examples=50, suppress_health_check=list(HealthCheck))
-@given(graphs())
-def test_generated_graphs_are_good(graph: Graph) -> None:
-    assert problems(graph) == []
 
 
 @pytest.mark.parametrize(
@@ -135,7 +127,7 @@ def test_generated_graphs_are_good(graph: Graph) -> None:
 def test_each_rule(graph: Graph, problem: str) -> None:
     found = problems(graph)
     assert any(problem in text for text in found), found
-    with pytest.raises(InternalError, match="^graph: "):
+    with pytest.raises(InternalError, match=r"^graph: "):
         verify(graph)
     with pytest.raises(FileError, match=r"^m\.mlir: "):
         verify(graph, "m.mlir", FileError)

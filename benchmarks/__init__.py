@@ -1,0 +1,1 @@
+"""Measurements beside other tools; each script runs by itself, `make bench` runs all."""
