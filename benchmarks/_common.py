@@ -1,4 +1,4 @@
-"""What the scripts share: CPU time, a plain table or JSON, and the models."""
+"""What the scripts share: CPU time, and a result as a plain table or as JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from statistics import median
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -23,11 +22,6 @@ def cpu_seconds(action: Callable[[], T]) -> tuple[float, T]:
     start = time.process_time()
     result = action()
     return time.process_time() - start, result
-
-
-def medians(columns: Sequence[Sequence[float]]) -> list[float]:
-    """The median of each column."""
-    return [median(column) for column in columns]
 
 
 def arguments(doc: str | None, **options: tuple[int, str]) -> argparse.Namespace:

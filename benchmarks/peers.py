@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # run as a script, from anyw
 import fxcost
 from benchmarks._common import Result, arguments
 from benchmarks._spellings import POINTS, SPELLINGS, Spelling
+from fxcost.capture.shim import prepare_torchvision
 
 POINT = POINTS[0]
 Counter = Callable[[Spelling], int]
@@ -60,10 +61,10 @@ def by_ptflops(spelling: Spelling) -> int:
     """Through its default backend."""
     model, inputs = spelling.build().eval(), spelling.inputs(POINT, "cpu")
     names = inspect.signature(model.forward).parameters
-    named = dict(zip(names, inputs, strict=False))
+    given: Any = inputs[0] if len(inputs) == 1 else dict(zip(names, inputs, strict=False))
     options: dict[str, Any] = {"as_strings": False, "print_per_layer_stat": False, "verbose": False}
     count = import_module("ptflops").get_model_complexity_info
-    macs, _ = count(model, (1,), input_constructor=lambda _: named, **options)
+    macs, _ = count(model, (1,), input_constructor=lambda _: given, **options)
     return int(macs)
 
 
@@ -105,6 +106,7 @@ def main() -> None:
     """Ask every counter about every spelling."""
     options = arguments(__doc__)
     missing = [name for name in PEERS if find_spec(name) is None]
+    prepare_torchvision()  # some peers import it, which fails beside a torch without CUDA
     counters: dict[str, Counter] = {"fxcost": by_fxcost, "torch CPU": by_torch("cpu"), "torch meta": by_torch("meta")}
     counters |= {name: counter for name, counter in PEERS.items() if name not in missing}
     rows = []

@@ -14,14 +14,16 @@ from dataclasses import dataclass
 
 import fxcost
 
+IMAGES = "N,3,224,224"  # the batch is a symbol, the published figures are for this size
+
 FOLDED = "norms and activations folded"
 IN_PLACE = "same, depthwise in place"
 ONE_MAP = "largest single feature map"
 
 
-def at_224(quantity: fxcost.Quantity) -> int:
-    """The quantity for one image of 224 x 224."""
-    return int(quantity(N=1, H=224, W=224))
+def for_one(quantity: fxcost.Quantity) -> int:
+    """The quantity for one image."""
+    return int(quantity(N=1))
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def convolutions(cost: fxcost.Cost) -> list[Convolution]:
         if row["op"] == "aten.conv2d":
             block = ".".join(row["module"].split(".")[:2])
             groups = int(cost.explain(row["name"]).bind["g"])
-            found.append(Convolution(block, at_224(row["read_bytes"]), at_224(row["write_bytes"]), groups > 1))
+            found.append(Convolution(block, for_one(row["read_bytes"]), for_one(row["write_bytes"]), groups > 1))
     return found
 
 
@@ -62,8 +64,8 @@ def peaks(captured: fxcost.Cost) -> dict[str, int]:
     folded = fxcost.analyze(captured.graph, activations="int8", accounting="fused")
     convs = convolutions(folded)
     return {
-        "every op allocates its result": at_224(eager.peak_memory),
-        FOLDED: at_224(folded.peak_memory),
+        "every op allocates its result": for_one(eager.peak_memory),
+        FOLDED: for_one(folded.peak_memory),
         "largest convolution, input + output": max(c.both_bytes for c in convs),
         IN_PLACE: max(c.in_place_bytes for c in convs),
         ONE_MAP: max(c.write_bytes for c in convs),
@@ -126,9 +128,9 @@ def distribution(mobilenet: fxcost.Cost) -> None:
 
 def main() -> None:
     """Capture three models, then count."""
-    resnet = fxcost.analyze("torchvision:resnet18", "N,3,H,W")
-    mobilenet = fxcost.analyze("torchvision:mobilenet_v2", "N,3,H,W")
-    narrow = fxcost.analyze("timm:mobilenetv2_075", "N,3,H,W")
+    resnet = fxcost.analyze("torchvision:resnet18", IMAGES)
+    mobilenet = fxcost.analyze("torchvision:mobilenet_v2", IMAGES)
+    narrow = fxcost.analyze("timm:mobilenetv2_075", IMAGES)
     compare_peaks(resnet, mobilenet)
     compare_params(resnet, mobilenet, narrow)
     distribution(mobilenet)

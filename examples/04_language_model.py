@@ -18,8 +18,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import fxcost
 
-# Token ids, and which of them are padding. Without a mask transformers asks in the forward pass whether the batch is 1,
-# and the formulas would hold for other batches only.
+# Token ids, and which of them are padding. Without a mask transformers asks in the forward pass whether the batch is 1:
+# that case would be captured apart, which takes as long again.
 TOKENS = "i64[N,S]"
 MASK = {"attention_mask": "i64[N,S]"}
 ATTENTION = "aten.scaled_dot_product_attention"

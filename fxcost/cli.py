@@ -81,7 +81,7 @@ def main() -> NoReturn:
         if hasattr(stream, "reconfigure"):  # a name that the terminal's encoding lacks is no reason to stop
             stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        app(prog_name="fxcost")
     except FxcostError as error:
         _complain(str(error))
         sys.exit(error.exit_code)
@@ -99,7 +99,9 @@ def main() -> NoReturn:
 
 
 def _complain(message: str) -> None:
-    print(f"fxcost: {message}", file=sys.stderr)
+    from fxcost.report.characters import printable
+
+    print(f"fxcost: {printable(message)}", file=sys.stderr)
 
 
 def _say(text: str) -> None:
@@ -291,9 +293,10 @@ def report(
 
         _say(for_output(layout(summary)))
     else:
+        from fxcost.report.characters import printable
         from fxcost.report.formats import render
 
-        _say(render(name, summary).rstrip("\n"))
+        _say(printable(render(name, summary).rstrip("\n")))
     if strict:
         cost.check_strict()
 
@@ -416,10 +419,11 @@ def explain(
 ) -> None:
     """How a node is counted: rule, formula, source line."""
     from fxcost.query.explain import explain_node, find_nodes
+    from fxcost.report.characters import printable
 
     cost, _ = _analyze(model, inputs, None, accounting, input_mode, mode, weights, activations)
     found = find_nodes(cost.graph, node)
-    _say("\n\n".join(str(explain_node(cost.graph, cost.facts, n)) for n in found))
+    _say(printable("\n\n".join(str(explain_node(cost.graph, cost.facts, n)) for n in found)))
 
 
 @app.command(

@@ -37,7 +37,10 @@ def evaluate(value: Expr, env: Mapping[str, int]) -> int:
     missing = [n for n in names if n not in env]
     if missing:
         raise ModelError(f"no value given for {', '.join(missing)} in {value}")
-    return compiled((value,), names)(*(env[n] for n in names))[0]
+    try:
+        return compiled((value,), names)(*(env[n] for n in names))[0]
+    except ZeroDivisionError as error:
+        raise ModelError(f"{value} divides by zero at {', '.join(f'{n}={env[n]}' for n in names)}") from error
 
 
 def over_arrays(value: Expr, names: tuple[str, ...]) -> Callable[..., np.ndarray[Any, Any]]:
@@ -52,28 +55,58 @@ def over_arrays(value: Expr, names: tuple[str, ...]) -> Callable[..., np.ndarray
     fast = _build((value,), names, elementwise=True)
     bound = _build((_absolute(value),), names, elementwise=True, magnitudes=True)
 
+    small = all(abs(c) < _FLOAT_LIMIT for c in _constants(value, {}))
+
     def call(*columns: ArrayLike) -> np.ndarray[Any, Any]:
         arrays = np.broadcast_arrays(*(_integers(column) for column in columns)) if columns else []
         shape = arrays[0].shape if arrays else ()
-        if any(a.dtype == object for a in arrays):
-            safe = False
-        else:
-            largest = [np.asarray(float(np.abs(a.astype(float)).max(initial=0))) for a in arrays]
-            safe = bool(np.all(bound(*largest)[0] < _FLOAT_LIMIT))
+        safe = small and not any(a.dtype == object for a in arrays) and _stays_small(bound, arrays)
         kind: Any = np.int64 if safe else object
-        result = fast(*(a.astype(kind) for a in arrays))[0]
+        try:
+            with np.errstate(divide="raise"):
+                result = fast(*(a.astype(kind) for a in arrays))[0]
+        except (ZeroDivisionError, FloatingPointError) as error:
+            raise ModelError(f"{value} divides by zero at one of the points") from error
         return np.broadcast_to(np.asarray(result, dtype=kind), shape)
 
     return call
+
+
+def _stays_small(bound: Callable[..., Any], arrays: Sequence[np.ndarray[Any, Any]]) -> bool:
+    """No intermediate can pass 2**62, judged in float64 at the largest magnitude of every column."""
+    import numpy as np
+
+    largest = [float(np.abs(a.astype(float)).max(initial=0)) for a in arrays]
+    try:
+        return bool(bound(*largest)[0] < _FLOAT_LIMIT)
+    except (OverflowError, ZeroDivisionError):
+        return False
+
+
+def _constants(value: Expr, done: dict[Atom, list[int]]) -> list[int]:
+    """Every integer in the expression, at any depth."""
+    found = list(value.terms.values())
+    for atom in value.atoms():
+        if atom not in done:
+            done[atom] = []
+            done[atom] = [c for arg in atom.args for c in _constants(arg, done)]
+        found += done[atom]
+    return found
 
 
 def _integers(column: ArrayLike) -> np.ndarray[Any, Any]:
     import numpy as np
 
     array = np.asarray(column)
+    if array.size == 0:
+        return array.astype(np.int64)
     if array.dtype.kind not in "iuO":
         raise ModelError(f"sizes must be integers, found an array of {array.dtype}")
-    return array if array.dtype == object else array.astype(object) if array.dtype == np.uint64 else array
+    if array.dtype == object:
+        strange = next((x for x in array.flat if isinstance(x, bool) or not hasattr(x, "__index__")), None)
+        if strange is not None:
+            raise ModelError(f"sizes must be integers, found {strange!r}")
+    return array.astype(object) if array.dtype == np.uint64 else array
 
 
 def _absolute(value: Expr) -> Expr:

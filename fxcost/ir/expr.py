@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from math import gcd
+from operator import index
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
@@ -223,7 +224,7 @@ def _of_atom(atom: Atom) -> Expr:
 @lru_cache(maxsize=4096)
 def const(value: int) -> Expr:
     """The constant `value`."""
-    return _intern({(): int(value)})
+    return _intern({(): index(value)})
 
 
 def symbol(name: str) -> Expr:
@@ -318,6 +319,8 @@ def exact_quotient(a: Expr, b: Expr) -> Expr | None:
     """The polynomial q with q*b == a, or None; long division by b's leading term."""
     if not b.terms:
         return None
+    if len(b.terms) == 1:
+        return _monomial_quotient(a, b)
 
     # Lexicographic in atom order with the larger power first: a proper monomial order, as long division needs.
     def rank(monomial: Monomial) -> tuple[tuple[int, int], ...]:
@@ -339,6 +342,19 @@ def exact_quotient(a: Expr, b: Expr) -> Expr | None:
         step = _intern({tuple((at, p) for at, p in powers.items() if p): rest.terms[top] // lead_factor})
         quotient, rest = quotient + step, rest - step * b
     return None
+
+
+def _monomial_quotient(a: Expr, b: Expr) -> Expr | None:
+    ((monomial, factor),) = b.terms.items()
+    result: dict[Monomial, int] = {}
+    for top, coefficient in a.terms.items():
+        powers = dict(top)
+        for atom, power in monomial:
+            powers[atom] = powers.get(atom, 0) - power
+        if coefficient % factor or any(power < 0 for power in powers.values()):
+            return None
+        result[tuple((atom, power) for atom, power in powers.items() if power)] = coefficient // factor
+    return _intern(result)
 
 
 def ceildiv(a: Expr | int, b: Expr | int) -> Expr:
@@ -442,12 +458,18 @@ def common_factor(values: list[Expr]) -> Expr:
 # -- bounds --------------------------------------------------------------------------------------------------------
 def bounds(value: Expr, ranges: Mapping[str, Range] | None = None) -> Range:
     """A sound interval for `value`; symbols lie in `ranges`, by default in [1, inf). None is unbounded."""
+    return _bounds(value, ranges, {})
+
+
+def _bounds(value: Expr, ranges: Mapping[str, Range] | None, done: dict[Atom, Range]) -> Range:
     low: int | None = 0
     high: int | None = 0
     for monomial, factor in value.terms.items():
         span: Range = (1, 1)
         for atom, power in monomial:
-            base = bounds_of(atom, ranges)
+            base = done.get(atom)
+            if base is None:
+                base = done[atom] = _interval(atom, ranges, done) if ranges else bounds_of(atom)
             for _ in range(power):
                 span = _multiply(span, base)
         span = _multiply(span, (factor, factor))
@@ -477,17 +499,17 @@ def _multiply(a: Range, b: Range) -> Range:
 def bounds_of(atom: Atom, ranges: Mapping[str, Range] | None = None) -> Range:
     """A sound interval for one atom; intervals under the default ranges are kept with the atom."""
     if ranges:
-        return _interval(atom, ranges)
+        return _interval(atom, ranges, {})
     if atom.interval is None:
-        atom.interval = _interval(atom, None)
+        atom.interval = _interval(atom, None, {})
     return atom.interval
 
 
-def _interval(atom: Atom, ranges: Mapping[str, Range] | None) -> Range:
+def _interval(atom: Atom, ranges: Mapping[str, Range] | None, done: dict[Atom, Range]) -> Range:
     if atom.kind == "symbol":
         default = (0 if atom.name.startswith(DATA_PREFIX) else 1, None)
         return (ranges or {}).get(atom.name, default)
-    spans = [bounds(arg, ranges) for arg in atom.args]
+    spans = [_bounds(arg, ranges, done) for arg in atom.args]
     if atom.kind == "max":
         lows = [s[0] for s in spans if s[0] is not None]
         highs = [s[1] for s in spans]

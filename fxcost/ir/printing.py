@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from fxcost.ir.expr import Atom, Expr, Monomial, common_factor, exact_quotient, rebuilt
 
@@ -18,6 +19,16 @@ _OPERATORS = {"floordiv": "//", "mod": "%"}
 
 def python(value: Expr, names: Mapping[Atom, str] | None = None) -> str:
     """Return `value` in Python syntax: `+ - * ** // % max() min()`, integers and names."""
+    return _collected(value, names) if names else _plain(value)
+
+
+@lru_cache(maxsize=8192)
+def _plain(value: Expr) -> str:
+    """Without names the text depends on the expression alone, and shared parts are printed once."""
+    return _collected(value, None)
+
+
+def _collected(value: Expr, names: Mapping[Atom, str] | None) -> str:
     if not value.terms:
         return "0"
     factor = common_factor([value])

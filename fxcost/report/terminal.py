@@ -6,23 +6,29 @@ import io
 import sys
 
 from rich.console import Console, RenderableType
+from rich.segment import Segment, Segments
+
+from fxcost.report.characters import printable
 
 WIDTH = 80
 
 
 def plain(content: RenderableType, width: int = WIDTH) -> str:
     """The content as text without colours and without blanks at the ends of lines."""
-    file = io.StringIO()
-    # Names of models and modules come from anywhere: brackets and colons in them are no markup.
-    Console(file=file, width=width, no_color=True, markup=False, emoji=False, highlight=False).print(content)
-    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()).rstrip()
+    text = _drawn(Console(file=io.StringIO(), width=width, no_color=True, markup=False, emoji=False), content)
+    return "\n".join(line.rstrip() for line in text.splitlines()).rstrip()
 
 
 def for_output(content: RenderableType) -> str:
     """The content for standard output: with colours where that is a terminal, else plain."""
     if not sys.stdout.isatty():
         return plain(content)
-    console = Console(markup=False, emoji=False, highlight=False)
+    return _drawn(Console(markup=False, emoji=False), content).rstrip()
+
+
+def _drawn(console: Console, content: RenderableType) -> str:
+    # Brackets in names are no markup, and control characters no control.
+    segments = [Segment(printable(s.text), s.style) for s in console.render(content) if not s.control]
     with console.capture() as captured:
-        console.print(content)
-    return captured.get().rstrip()
+        console.print(Segments(segments))
+    return captured.get()

@@ -1,0 +1,200 @@
+"""Factories for `file.py:factory`: one model for each thing that a capture can meet."""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+from torch import Tensor, nn
+
+torch.set_num_threads(1)
+
+
+def mlp() -> nn.Module:
+    """8*16 + 16*4 = 192 MACs an example; 8*16 + 16 + 16*4 + 4 = 212 parameters."""
+    return nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
+
+
+def conv() -> nn.Module:
+    """3*8*9 = 216 MACs a pixel."""
+    return nn.Conv2d(3, 8, 3, padding=1)
+
+
+class Twice(nn.Module):
+    """A block called twice, then a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), nn.ReLU())
+        self.head = nn.Linear(8, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.block(self.block(x)).mean((2, 3)))  # type: ignore[no-any-return]
+
+
+class Masked(nn.Module):
+    """Takes a mask by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(100, 32)
+        self.out = nn.Linear(32, 100)
+
+    def forward(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
+        hidden = self.embed(ids)
+        return self.out(hidden if mask is None else hidden * mask.unsqueeze(-1))  # type: ignore[no-any-return]
+
+
+class Cache(nn.Module):
+    """Takes a list of pairs, grows each by one step and returns it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.project = nn.Linear(16, 16)
+
+    def forward(self, x: Tensor, cache: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, list[Tensor]]:
+        out, grown = self.project(x), []
+        for key, value in cache:
+            grown.append(torch.cat([key, out], 1))
+            out = out + value.mean(1, keepdim=True)
+        return out, grown
+
+
+class Branch(nn.Module):
+    """Branches on its data: torch.export cannot take it, a run can."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.linear(x)
+        return y * 2 if y.sum() > 1e9 else y + 1  # type: ignore[no-any-return]
+
+
+class Flat(nn.Module):
+    """Takes 10 x 10 images alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(300, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x.flatten(1))  # type: ignore[no-any-return]
+
+
+class Wide(nn.Module):
+    """Another branch from 64 on: the formula of one side does not hold on the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.linear(x)
+        return self.linear(y) if x.shape[0] >= 64 else y  # type: ignore[no-any-return]
+
+
+class Found(nn.Module):
+    """Returns as many rows as the data says."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.nonzero() * 2
+
+
+class Nothing(nn.Module):
+    """Does nothing."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+class Chatty(nn.Module):
+    """Prints while it is built and while it runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        print("building")
+        self.linear = nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        print("running")
+        return self.linear(x)  # type: ignore[no-any-return]
+
+
+class Fails(nn.Module):
+    """Never runs."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise RuntimeError("deliberate\nwith a second line")
+
+
+class Leaves(nn.Module):
+    """Ends the process when it runs."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        sys.exit(7)
+
+
+@torch.library.custom_op("fxcost_tests::odd", mutates_args=())
+def odd(x: Tensor) -> Tensor:
+    """An operator that no rule knows."""
+    return x + 1
+
+
+@odd.register_fake
+def _(x: Tensor) -> Tensor:
+    return torch.empty_like(x)
+
+
+class Odd(nn.Module):
+    """8*8 = 64 MACs an example, and an unknown operator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return odd(self.linear(x))  # type: ignore[no-any-return]
+
+
+instance = nn.Linear(8, 8)
+number = 3
+
+
+def raises() -> nn.Module:
+    """Raise, as a wrong configuration does."""
+    raise ValueError("no such width\nand more")
+
+
+def leaves() -> nn.Module:
+    """Call sys.exit, as a script does that reads its own arguments."""
+    sys.exit(7)
+
+
+def leaves_quietly() -> nn.Module:
+    """Raise SystemExit without a code."""
+    raise SystemExit
+
+
+class Cancelled(BaseException):
+    """Not an Exception, as in some frameworks."""
+
+
+def cancels() -> nn.Module:
+    """Raise what no `except Exception` catches."""
+    raise Cancelled("cancelled")
+
+
+def returns_none() -> None:
+    """Forget the return."""
+
+
+def returns_tensor() -> Tensor:
+    """Return something else."""
+    return torch.zeros(3)
+
+
+def needs(width: int) -> nn.Module:
+    """Want an argument."""
+    return nn.Linear(width, width)

@@ -1,0 +1,439 @@
+"""The command line: what each command prints, where it prints it, and the code it leaves with."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import DATA, MODELS, Ran, answer, run, shell
+
+COMMANDS = ("report", "query", "solve", "fit", "explain", "check", "export", "targets", "ops")
+RESNET_224 = "--at N=1,H=224,W=224"
+# As torchvision publishes them for 224 x 224: 1.814 GMAC and 11,689,512 parameters.
+RESNET_MACS, RESNET_PARAMS = 1_814_073_344, 11_689_512
+
+
+# -- help ----------------------------------------------------------------------------------------------------------
+def test_help_lists_every_command_in_80_columns() -> None:
+    text = answer("--help")
+    assert all(re.search(rf"^  {name} ", text, re.MULTILINE) for name in COMMANDS)
+    assert "..." not in text.partition("Commands:")[2], "every summary fits its line"
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_without_arguments_it_prints_the_help() -> None:
+    assert answer("") == answer("--help")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command(command: str) -> None:
+    text = answer(f"{command} --help")
+    assert max(map(len, text.splitlines())) <= 80
+    if "MODEL" in text:
+        assert "Loading a factory runs its code" in " ".join(text.split())
+
+
+def test_version() -> None:
+    assert re.fullmatch(r"fxcost \d+\.\d+\S*\n", answer("--version"))
+
+
+def test_help_is_quick_because_it_loads_little() -> None:
+    seen = _python("import sys\nfrom fxcost.cli import main\n", "--help", after="print(*sys.modules, file=sys.stderr)")
+    assert seen.code == 0
+    slow = {"torch", "sympy", "numpy", "networkx", "rich", "fxcost.api", "fxcost.passes"}
+    assert not slow & set(seen.err.split())
+
+
+def test_graphs_from_text_are_analysed_without_torch(tmp_path: Path) -> None:
+    model = str(DATA / "resnet18.mlir")
+    at = ["--at", "N=1,H=224,W=224"]
+    lines = [
+        ["report", model],
+        ["report", model, *at, "--json", "--target", "h100-sxm"],
+        ["query", model, "macs", *at],
+        ["solve", model, "macs <= 1G", "--for", "H", "--at", "N=1", "--tie", "W=H"],
+        ["fit", model, "--target", "stm32h743"],
+        ["explain", model, "fc"],
+        ["check", model, "--max", "macs=2G", *at],
+        ["export", model, "--to", "mlir", "-o", str(tmp_path / "again.mlir")],
+    ]
+    script = (
+        "import sys\nfrom fxcost.cli import main\n"
+        f"for line in {lines!r}:\n"
+        "    sys.argv = ['fxcost', *line]\n"
+        "    try:\n        main()\n"
+        "    except SystemExit as left:\n        print(line[0], left.code, file=sys.stderr)\n"
+        "print('torch' in sys.modules, 'sympy' in sys.modules, file=sys.stderr)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stderr.split() == [part for line in lines for part in (line[0], "0")] + ["False", "False"]
+
+
+def _python(before: str, *arguments: str, after: str = "") -> Ran:
+    script = f"{before}try:\n    main()\nfinally:\n    {after or 'pass'}\n"
+    ran = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
+    return Ran(ran.returncode, ran.stdout, ran.stderr)
+
+
+# -- report --------------------------------------------------------------------------------------------------------
+def test_report_says_everything_at_a_glance() -> None:
+    text = answer(f"report DATA/resnet18.mlir {RESNET_224} --target h100-sxm")
+    order = [
+        "torchvision:resnet18  (f32[N, 3, H, W])",
+        "At N=1, H=224, W=224\n",
+        f"{RESNET_MACS:,}",
+        f"{RESNET_PARAMS:,}",
+        "Latency and energy",
+        "Formulas",
+        "peak_memory = ",
+        "By module, 2 levels; every level adds up",
+        "layer1",
+        "The peak, ",
+        "Unknown operators: none.",
+        "Counting: MACs of convolutions",
+    ]
+    places = [text.find(part) for part in order]
+    assert -1 not in places, order[places.index(-1)]
+    assert places == sorted(places)
+
+
+def test_report_chooses_sizes_and_says_so() -> None:
+    assert "At N=1, H=352, W=416 (sizes chosen here, give yours with --at)" in answer("report DATA/resnet18.mlir")
+    assert "(W chosen here, give yours with --at)" in answer("report DATA/resnet18.mlir --at N=1,H=224")
+
+
+def test_report_by_operator_starts_with_the_costliest() -> None:
+    text = answer(f"report DATA/mobilenet_v2.mlir {RESNET_224} --by op")
+    rows = text[text.index("By operator") :].splitlines()[2:]
+    assert rows[0].split()[:2] == ["aten.conv2d", "52"], "52 convolutions, torchvision's own count"
+
+
+def test_report_by_node_is_in_execution_order() -> None:
+    text = answer(f"report DATA/resnet18.mlir {RESNET_224} --by node")
+    rows = text[text.index("By node") : text.index("The peak")].splitlines()[2:]
+    names = [row.split()[0] for row in rows if row.strip()]
+    assert names[:4] == ["conv2d", "batch_norm", "relu_", "max_pool2d"]
+    assert names[-1] == "linear"
+
+
+def test_report_as_csv_has_a_line_a_module() -> None:
+    rows = list(csv.DictReader(io.StringIO(answer(f"report DATA/resnet18.mlir {RESNET_224} --csv --depth 1"))))
+    whole, *parts = rows
+    assert (whole["macs"], whole["params"]) == (str(RESNET_MACS), str(RESNET_PARAMS))
+    own = int(whole["macs"]) - sum(int(row["macs"]) for row in parts)
+    assert own == 0, "every product of a resnet lies in a module"
+    assert [row["module"] for row in parts][-1] == "fc"
+
+
+def test_report_as_markdown_is_a_table() -> None:
+    text = answer(f"report DATA/resnet18.mlir {RESNET_224} --markdown")
+    assert text.startswith("## torchvision:resnet18 at N=1, H=224, W=224")
+    widths = {line.count("|") for line in text.split("\n\n")[2].splitlines()}
+    assert len(widths) == 1, "every line has as many cells"
+
+
+def test_report_on_a_terminal_has_colours_and_the_width_of_the_terminal() -> None:
+    leader, follower = pty.openpty()
+    command = [sys.executable, "-m", "fxcost", "report", str(DATA / "tiny_llama.mlir")]
+    environment = {k: v for k, v in os.environ.items() if k != "NO_COLOR"} | {"COLUMNS": "120", "TERM": "xterm"}
+    with subprocess.Popen(command, stdout=follower, stderr=follower, stdin=follower, env=environment) as process:
+        os.close(follower)
+        text = b""
+        while True:
+            try:
+                block = os.read(leader, 4096)
+            except OSError:  # the other end is closed: everything was read
+                break
+            if not block:
+                break
+            text += block
+        assert process.wait() == 0
+    os.close(leader)
+    assert b"\x1b[1m" in text
+    bare = re.sub(rb"\x1b\[[0-9;]*m", b"", text).decode()
+    assert 100 < max(map(len, bare.splitlines())) <= 120
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    line = f"{sys.executable} -m fxcost ops | head -1; echo ${{PIPESTATUS[0]}}"
+    ran = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
+    assert ran.stdout.split()[-1] == "0"
+    assert ran.stderr == ""
+
+
+# -- query ---------------------------------------------------------------------------------------------------------
+def test_query_prints_a_formula_or_a_number() -> None:
+    assert answer(f"query DATA/resnet18.mlir macs {RESNET_224}") == f"{RESNET_MACS} MAC\n"
+    assert answer("query DATA/resnet18.mlir params") == f"{RESNET_PARAMS} elements\n"
+    # 12 inputs a step: 256 per pair of tokens, 604 = 154,624 / 256 per token; see test_json for the derivation.
+    assert answer("query DATA/tiny_llama.mlir macs") == "256*N*S*(S + 604) MAC\n"
+    assert answer("query DATA/tiny_llama.mlir macs --at N=2") == "512*S*(S + 604) MAC\n"
+
+
+def test_query_names_the_quantities_where_there_are_several() -> None:
+    text = answer(f"query DATA/resnet18.mlir macs flops {RESNET_224}")
+    assert text == f"macs = {RESNET_MACS} MAC\nflops = {2 * RESNET_MACS} FLOP\n"
+
+
+def test_query_as_json_and_latex() -> None:
+    found = json.loads(answer("query DATA/tiny_llama.mlir macs params --at N=1,S=1 --json --latex"))
+    assert found["macs"] == {
+        "unit": "MAC",
+        "standing": "exact",
+        "expr": "256*N*S*(S + 604)",
+        "latex": found["macs"]["latex"],
+        "value": 256 * 605,
+    }
+    assert "S^{2}" in found["macs"]["latex"]
+    assert "S^{2}" in answer("query DATA/tiny_llama.mlir macs --latex")
+
+
+def test_query_arithmetic_intensity() -> None:
+    names = "flops read_bytes write_bytes weight_bytes arithmetic_intensity"
+    found = json.loads(answer(f"query DATA/resnet18.mlir {names} {RESNET_224} --json"))
+    moved = sum(found[n]["value"] for n in ("read_bytes", "write_bytes", "weight_bytes"))
+    assert found["arithmetic_intensity"]["value"] == pytest.approx(found["flops"]["value"] / moved)
+    assert shell("query DATA/resnet18.mlir arithmetic_intensity").code == 2
+
+
+# -- solve, fit, check ---------------------------------------------------------------------------------------------
+SOLVE = "solve DATA/resnet18.mlir 'peak_memory <= 3.2MB' --for H --at N=1 --tie W=H"
+
+
+def test_solve_prints_the_values_and_the_proof_line_by_line() -> None:
+    first, *proof = answer(SOLVE).splitlines()
+    assert first == "1 <= H <= 158"
+    # The peak stands at bn1: input and output of 64 channels at half the size, 4 bytes each.
+    assert f"  at H = 158 peak_memory = {2 * 64 * 79**2 * 4:,} <= 3,200,000 bytes" in proof
+    assert f"  at H = 159 peak_memory = {2 * 64 * 80**2 * 4:,} > 3,200,000 bytes" in proof
+
+
+def test_solve_as_json() -> None:
+    found = json.loads(answer(SOLVE + " --json"))
+    assert (found["max"], found["min"], found["set"]) == (158, 1, [[1, 158]])
+    assert {"method", "proof", "standing", "wrt"} <= found.keys()
+
+
+def test_solve_leaves_with_4_where_nothing_satisfies() -> None:
+    ran = shell("solve DATA/resnet18.mlir 'peak_memory <= 3B' --for H --at N=1 --tie W=H")
+    assert ran.code == 4
+    assert ran.out.startswith("no H satisfies this\n")
+    assert ran.err == "fxcost: no H satisfies peak_memory <= 3B\n"
+
+
+def test_fit_says_whether_with_what_margin_and_up_to_where() -> None:
+    text = answer(f"fit DATA/mobilenet_v2.mlir --target stm32h743 --target h100-sxm {RESNET_224}")
+    assert "torchvision:mobilenet_v2 on stm32h743 at N=1, H=224, W=224: does not fit" in text
+    assert "torchvision:mobilenet_v2 on h100-sxm at N=1, H=224, W=224: fits" in text
+    assert "largest H that fits: " in text
+    assert max(map(len, text.splitlines())) <= 80
+    found = json.loads(answer("fit DATA/mobilenet_v2.mlir --target stm32h743 --json"))
+    assert found["targets"]["stm32h743"]["fits"] == "no"
+
+
+def test_check_passes_and_fails() -> None:
+    line = f"check DATA/resnet18.mlir {RESNET_224} --max macs=2G"
+    assert answer(line).startswith(f"ok       macs = {RESNET_MACS:,} MAC, 90.7 % of the budget of 2,000,000,000")
+    ran = shell(f"{line} --max peak_memory=320KB")
+    assert ran.code == 4
+    assert ran.err == "fxcost: over budget: peak_memory\n"
+    assert ran.out.splitlines()[1].startswith("EXCEEDED peak_memory = 6,422,528 bytes")
+
+
+# -- explain, export, targets, ops ---------------------------------------------------------------------------------
+def test_explain_gives_the_rule_the_formula_and_its_letters() -> None:
+    text = answer("explain DATA/resnet18.mlir layer1.0.conv1")
+    for part in ("macs = N*Cout*Ho*Wo*(Cin//g)*kh*kw", "Cout = 64", "resnet.py", "fxcost/ops/conv.py"):
+        assert part in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_export_writes_what_it_read(tmp_path: Path) -> None:
+    again = tmp_path / "again.mlir"
+    assert run("export", DATA / "resnet18.mlir", "--to", "mlir", "-o", again) == Ran(0, "", "")
+    assert again.read_text() == (DATA / "resnet18.mlir").read_text()
+    assert again.stat().st_mode & 0o777 == 0o666 & ~_umask(), "as any other file of the user"
+    assert list(tmp_path.iterdir()) == [again], "nothing else is left behind"
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def test_export_as_json_is_the_report(tmp_path: Path) -> None:
+    run("export", DATA / "resnet18.mlir", "--to", "json", "-o", tmp_path / "r.json", "--at", "N=1,H=224,W=224")
+    assert json.loads((tmp_path / "r.json").read_text())["totals"]["macs"]["value"] == RESNET_MACS
+
+
+def test_targets_and_ops_are_listed() -> None:
+    listed = answer("targets")
+    assert "h100-sxm" in listed
+    assert "stm32h743" in listed
+    one = answer("targets stm32h743")
+    assert "[1] " in one, "figures come with their sources"
+    assert max(map(len, one.splitlines())) <= 80
+    assert re.search(r"^aten\.conv2d +compute +conv$", answer("ops"), re.MULTILINE)
+
+
+# -- models --------------------------------------------------------------------------------------------------------
+def test_a_factory_in_a_file() -> None:
+    assert answer("query MODELS:mlp macs -i N,8") == "192*N MAC\n"
+    assert answer("query MODELS:instance macs -i N,8") == "64*N MAC\n", "a model that is there already"
+
+
+def test_a_factory_in_a_package_beside_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "fxcost_cli_package"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "helper.py").write_text("WIDTH = 16\n")
+    source = "from torch import nn\nfrom .helper import WIDTH\ndef make():\n    return nn.Linear(8, WIDTH)\n"
+    (package / "models.py").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    assert answer("query fxcost_cli_package.models:make macs -i N,8") == "128*N MAC\n"
+
+
+def test_a_file_may_import_its_neighbours(tmp_path: Path) -> None:
+    (tmp_path / "fxcost_cli_neighbour.py").write_text("WIDTH = 4\n")
+    source = (
+        "from torch import nn\nfrom fxcost_cli_neighbour import WIDTH\ndef make():\n    return nn.Linear(8, WIDTH)\n"
+    )
+    (tmp_path / "fxcost_cli_model.py").write_text(source)
+    assert run("query", f"{tmp_path}/fxcost_cli_model.py:make", "macs", "-i", "N,8").out == "32*N MAC\n"
+
+
+def test_inputs_by_name() -> None:
+    # 32 * 100 MACs a token; the mask costs none.
+    assert answer("query MODELS:Masked macs -i 'i64[N,S]' -i 'mask=f32[N,S]'") == "3200*N*S MAC\n"
+
+
+def test_nested_inputs_and_sums() -> None:
+    line = "query MODELS:Cache macs output_bytes -i N,1,16 -i 'cache=[(f32[N,S,16],f32[N,S,16])*2]' --at N=1,S=7"
+    # 16 * 16 MACs; out is 16 elements, and two keys of (7 + 1) * 16.
+    assert answer(line) == f"macs = 256 MAC\noutput_bytes = {4 * (16 + 2 * 8 * 16)} bytes\n"
+
+
+@pytest.mark.parametrize(
+    ("spec", "formula"),
+    [
+        ("N,3,H,W", "216*H*N*W"),
+        ("N,3,H=32..4096,W", "216*H*N*W"),
+        ("N,3,H=32*h,W=32*w", f"{216 * 32 * 32}*N*h*w"),
+        ("1,3,H@100,7", f"{216 * 7}*H"),
+        ("N,3,S+1,S", "216*N*S*(S + 1)"),
+    ],
+)
+def test_sizes(spec: str, formula: str) -> None:
+    assert answer(f"query MODELS:conv macs -i {spec}") == f"{formula} MAC\n"
+
+
+def test_a_range_is_enforced() -> None:
+    ran = shell("query MODELS:conv macs -i N,3,H=32..4096,W --at N=1,H=16,W=32")
+    assert ran.code == 2
+    assert "H=16 is outside its range: 32 <= H <= 4096" in ran.err
+
+
+def test_what_a_model_prints_does_not_mix_with_the_result() -> None:
+    ran = shell("query MODELS:Chatty macs -i N,8 --json")
+    assert ran.code == 0
+    assert json.loads(ran.out)["macs"]["expr"] == "64*N"
+    assert "building" in ran.err
+
+
+def test_a_module_called_twice_is_shown_as_such() -> None:
+    text = answer("report MODELS:Twice -i N,8,H,W --at N=1,H=4,W=4")
+    # 2 calls * 16 pixels * 8 * 8 * 9 MACs.
+    (row,) = (line for line in text.splitlines() if "(called 2 times)" in line and line.split()[0] == "0")
+    assert f"{2 * 16 * 576 / 1000:.1f} K" in row
+    assert "584" in row, "its parameters once: 8*8*9 + 8"
+
+
+def test_exported_programs(tmp_path: Path) -> None:
+    import torch
+
+    model = torch.nn.Linear(8, 16).eval()
+    dynamic = ({0: torch.export.Dim("batch")},)
+    torch.export.save(torch.export.export(model, (torch.zeros(4, 8),), dynamic_shapes=dynamic), tmp_path / "dyn.pt2")
+    torch.export.save(torch.export.export(model, (torch.zeros(4, 8),)), tmp_path / "static.pt2")
+    assert run("query", tmp_path / "dyn.pt2", "macs", "-i", "N,8").out == "128*N MAC\n"
+    assert run("query", tmp_path / "static.pt2", "macs").out == f"{4 * 128} MAC\n"
+    ran = run("query", tmp_path / "static.pt2", "macs", "-i", "N,8", "--at", "N=8")
+    assert ran.code == 2
+    assert "the exported program is fixed to this size" in ran.err
+
+
+# -- models that resist --------------------------------------------------------------------------------------------
+def test_unknown_operators() -> None:
+    text = answer("report MODELS:Odd -i N,8")
+    assert "Unknown operators, totals are lower bounds: fxcost_tests.odd x1" in text
+    assert ">= 64 MAC" in text
+    assert answer("query MODELS:Odd macs -i N,8") == "macs >= 64*N MAC\n"
+
+
+def test_unknown_operators_under_strict_and_check() -> None:
+    for line in (
+        "report MODELS:Odd -i N,8 --strict",
+        "query MODELS:Odd macs -i N,8 --strict",
+        "check MODELS:Odd -i N,8 --at N=1 --max macs=1G",
+    ):
+        ran = shell(line)
+        assert ran.code == 5, line
+        assert "fxcost_tests.odd" in ran.err
+        assert ran.err.count("\n") == 1
+
+
+def test_a_model_that_cannot_be_exported_is_answered_in_numbers() -> None:
+    found = json.loads(answer("report MODELS:Branch -i N,8 --json"))
+    assert found["standing"] == "numeric"
+    assert found["totals"]["macs"]["value"] == 5 * 64, "the size it was recorded at"
+    assert "could only be recorded at one size" in found["fixed_dims"]["N"]
+    assert "Numeric: one run was recorded" in answer("report MODELS:Branch -i N,8")
+
+
+def test_a_numeric_model_is_recorded_at_the_size_asked_for() -> None:
+    ran = shell("query MODELS:Branch macs -i N,8 --at N=3")
+    assert (ran.code, ran.out) == (0, f"{3 * 64} MAC\n")
+    assert "capturing the model anew at N=3" in ran.err
+
+
+def test_outside_the_domain_the_model_is_captured_anew() -> None:
+    # One product of 64 MACs below 64 rows, two from there on.
+    assert answer("query MODELS:Wide macs -i N,8 --at N=63") == f"{63 * 64} MAC\n"
+    ran = shell("query MODELS:Wide macs -i N,8 --at N=64")
+    assert (ran.code, ran.out) == (0, f"{64 * 128} MAC\n")
+    assert re.search(r"the formula holds where .*; capturing the model anew at N=64", ran.err)
+
+
+def test_pinned_sizes_are_reported_and_may_be_given() -> None:
+    inputs = "-i N,3,H@10,10"
+    assert "Pinned H=10: the model itself refuses other sizes" in answer(f"report MODELS:Flat {inputs}")
+    assert answer(f"query MODELS:Flat macs {inputs} --at N=2,H=10") == f"{2 * 300 * 4} MAC\n"
+    ran = shell(f"solve MODELS:Flat 'macs <= 1K' {inputs} --for H --at N=1")
+    assert ran.code == 2
+    assert "cannot solve for H: H=10: the model itself refuses other sizes" in ran.err
+
+
+def test_sizes_that_only_the_user_knows_are_tried_as_a_hint() -> None:
+    assert answer("query MODELS:Flat macs -i N,3,10,H --at N=2,H=10") == f"{2 * 300 * 4} MAC\n"
+
+
+def test_sizes_that_the_data_decides() -> None:
+    assert "data_0 known only at run time, give sizes with --at" in answer("report MODELS:Found -i N,8 --at N=3")
+    # Indices are pairs of 8 bytes: five of them are written by nonzero, five more by the product.
+    assert answer("query MODELS:Found write_bytes -i N,8 --at N=3,data_0=5") == f"{2 * 5 * 16} bytes\n"
+
+
+def test_a_model_that_does_nothing() -> None:
+    text = answer(f"report {MODELS}:Nothing -i N,8 --at N=1")
+    assert "0 MAC" in text
+    assert "By module" not in text
