@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str], None]
 MODES = ("inference",)
+NOT_CHECKED = "no self-check: the eager model does not run on tensors without values"
 
 
 def analyze(
@@ -108,7 +109,7 @@ def _captured(
         cost, lambda pins: capture_graph(model, specs, kwargs, name=cost.graph.name, pins=pins), progress
     )
     if source.eager_count is None:
-        return cost
+        return _noted(cost, NOT_CHECKED)
     progress("comparing with an eager run at another size")
     return _checked(cost, source.eager_count)
 
@@ -166,14 +167,17 @@ def _checked(cost: Cost, count: Callable[[Mapping[str, int]], int]) -> Cost:
         where = ", ".join(f"{n}={v}" for n, v in point.items())
         if counted == expected:
             note = f"self-check at {where}: equal to torch's count of an eager run"
-            return replace(cost, graph=replace(cost.graph, notes=(*cost.graph.notes, note)), origin=origin)
+            return replace(_noted(cost, note), origin=origin)
         note = (
             f"self-check at {where}: the formula gives {expected:,} MACs, an eager run {counted:,}; "
             "treat totals as lower bounds"
         )
         graph = replace(cost.graph, standing=Standing.LOWER, notes=(*cost.graph.notes, note))
         return replace(cost, graph=graph, warnings=(*cost.warnings, note), origin=origin)
-    note = "no self-check: the eager model does not run on tensors without values"
+    return _noted(cost, NOT_CHECKED)
+
+
+def _noted(cost: Cost, note: str) -> Cost:
     return replace(cost, graph=replace(cost.graph, notes=(*cost.graph.notes, note)))
 
 

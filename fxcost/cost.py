@@ -28,6 +28,7 @@ from fxcost.report.summary import Summary
 
 if TYPE_CHECKING:
     from fxcost.passes.estimate import Estimate
+    from fxcost.passes.fits import Fits
     from fxcost.target import Target
 
 
@@ -247,10 +248,27 @@ class Cost:
         point = check_point(symbols, at or {})
         open_names = [s for s in symbols if s.name not in point and s.name != wrt and s.name not in ties]
         point |= {s.name: max(s.min, s.multiple_of) for s in open_names}
-        estimate = self.on(target, dtype=dtype)
-        domain = self.graph.domain + self.facts[Totals].guards
-        name = estimate.target.name
-        return answer(name, estimate.fits, symbols, domain, self.graph.standing, point, wrt, ties)
+        machine = self.on(target, dtype=dtype).target
+        domain = self._domain + self.facts[Totals].guards
+        checks = self._checks(machine, dtype)
+        return answer(machine.name, checks, symbols, domain, self.graph.standing, point, wrt, ties)
+
+    def _checks(self, machine: Target, dtype: str | None) -> Fits:
+        """The checks of a machine over all regions."""
+        generic = self.on(machine, dtype=dtype).fits
+        special = [
+            (v.ones, replace(self, graph=v.graph, variants=()).on(machine, dtype=dtype).fits) for v in self.variants
+        ]
+        rows = tuple(
+            replace(
+                row,
+                need_bytes=total_over_regions(
+                    row.need_bytes, [(ones, found.rows[i].need_bytes) for ones, found in special], self._excluded
+                ),
+            )
+            for i, row in enumerate(generic.rows)
+        )
+        return replace(generic, rows=rows)
 
     def summary(
         self,
@@ -265,10 +283,11 @@ class Cost:
         complete = point is not None and all(s.name in point for s in self.graph.symbols)
         shown = point if complete else self._nominal(point)
         here = self.at_point(shown) if shown is not None else self
-        estimates = {}
+        estimates, answers = {}, {}
         for target in targets:
             estimate = self.on(target, dtype, shown)
             estimates[estimate.target.name] = estimate
+            answers[estimate.target.name] = self.fit(target, shown, dtype=dtype)
         return Summary(
             model=self.graph.name,
             mode=self.mode,
@@ -287,6 +306,7 @@ class Cost:
             modules=here.modules,
             owner=owner(here.graph, here.facts[Liveness], shown) if shown is not None else None,
             estimates=estimates,
+            fits=answers,
             params_by_dtype=self.facts[Totals].params_by_dtype,
             notes=self.graph.notes,
             warnings=self.warnings,

@@ -118,7 +118,7 @@ def _hugging_face(name: str) -> Any:
         config = _config_of(transformers, folder)
         for architecture in getattr(config, "architectures", None) or ():
             if hasattr(transformers, architecture):
-                return lambda: getattr(transformers, architecture)(config)
+                return _in_stated_dtype(config, lambda: getattr(transformers, architecture)(config))
         return lambda: transformers.AutoModel.from_config(config)
     found = getattr(transformers, name, None)
     if found is None or not inspect.isclass(found):
@@ -131,6 +131,24 @@ def _hugging_face(name: str) -> Any:
         raise SpecError(f"hf:{name} is no model with a configuration; name a model class such as LlamaForCausalLM")
     make: Any = found
     return lambda: make(config_class())
+
+
+def _in_stated_dtype(config: Any, make: Callable[[], Any]) -> Callable[[], Any]:
+    """Build in the element type that the configuration states for its weights, as loading a checkpoint would."""
+    stated = getattr(config, "dtype", None)
+    dtype = getattr(torch, stated, None) if isinstance(stated, str) else stated
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        return make
+
+    def made() -> Any:
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(dtype)
+        try:
+            return make()
+        finally:
+            torch.set_default_dtype(before)
+
+    return made
 
 
 def _config_of(transformers: Any, folder: Path) -> Any:

@@ -36,7 +36,7 @@ def _answer(model: str, answer: FitAnswer, at: Mapping[str, int] | None) -> list
         table.add_row(*_cells(row, answer.wrt))
     parts: list[RenderableType] = [head, table]
     if answer.largest is not None and answer.wrt is not None:
-        parts += _largest(answer.wrt, answer.largest, answer.rows)
+        parts += largest_lines(answer.wrt, answer.largest, answer.rows)
     return [*parts, Text("")]
 
 
@@ -51,7 +51,8 @@ def _cells(row: FitRow, wrt: str | None) -> tuple[str, ...]:
     return f"{row.what} ({row.level}{note})", need, have, margin, row.verdict, best
 
 
-def _largest(wrt: str, solution: Solution, rows: Sequence[FitRow]) -> list[RenderableType]:
+def largest_lines(wrt: str, solution: Solution, rows: Sequence[FitRow]) -> list[RenderableType]:
+    """The largest size that fits with its proof; where none does, the largest of each check alone."""
     if solution.max is not None:
         return [Text(f"largest {wrt} that fits: {solution.max:,}"), *proof(solution)]
     if solution.feasible:

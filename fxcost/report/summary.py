@@ -13,6 +13,7 @@ from fxcost.ir.symbols import SymbolInfo
 from fxcost.passes.liveness import Owner
 from fxcost.pipeline import Options
 from fxcost.query.breakdown import ModuleRow, NodeRow
+from fxcost.query.fit import FitAnswer
 from fxcost.query.quantity import Quantity
 
 
@@ -41,6 +42,7 @@ class Summary:
     modules: ModuleRow
     owner: Owner | None
     estimates: Mapping[str, Any] = field(default_factory=dict)
+    fits: Mapping[str, FitAnswer] = field(default_factory=dict)
     params_by_dtype: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -8,7 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from fxcost.passes.estimate import Estimate
+from fxcost.query.fit import FitAnswer
 from fxcost.query.units import human, joules, seconds
+from fxcost.report.fit import largest_lines
 from fxcost.report.summary import Summary
 
 LATENCIES = {
@@ -23,7 +25,10 @@ def target_tables(summary: Summary) -> list[RenderableType]:
     """One row a machine, then what fits and what each estimate leaves out; empty without targets."""
     if not summary.estimates:
         return []
-    return [_estimates(summary), *(_details(name, estimate) for name, estimate in summary.estimates.items())]
+    return [
+        _estimates(summary),
+        *(_details(name, estimate, summary.fits.get(name)) for name, estimate in summary.estimates.items()),
+    ]
 
 
 def _estimates(summary: Summary) -> RenderableType:
@@ -51,7 +56,7 @@ def _energy(estimate: Estimate) -> str:
     return joules(estimate.energy) if isinstance(estimate.energy, float) else "a formula"
 
 
-def _details(name: str, estimate: Estimate) -> RenderableType:
+def _details(name: str, estimate: Estimate, answer: FitAnswer | None) -> RenderableType:
     dtype = f", computing in {estimate.dtype}" if estimate.dtype else ""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
@@ -64,4 +69,7 @@ def _details(name: str, estimate: Estimate) -> RenderableType:
         grid.add_row(f"  fits: {estimate.fits.verdict_of(row)}", f"{row.what}: {needed} of {have} ({row.level}{aside})")
     for term in estimate.dropped_terms:
         grid.add_row(Text("  left out", style="yellow"), Text(term, style="yellow"))
-    return Group(Text(f"{name}, runtime {estimate.target.runtime}{dtype}"), grid)
+    largest: list[RenderableType] = []
+    if answer is not None and answer.largest is not None and answer.wrt is not None:
+        largest = [Padding(line, (0, 0, 0, 2)) for line in largest_lines(answer.wrt, answer.largest, answer.rows)]
+    return Group(Text(f"{name}, runtime {estimate.target.runtime}{dtype}"), grid, *largest)
