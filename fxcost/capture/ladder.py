@@ -11,6 +11,7 @@ refuses other sizes, else what the trace said.
 
 from __future__ import annotations
 
+import inspect
 import signal
 import threading
 import time
@@ -25,7 +26,6 @@ from torch.utils import _pytree as pytree
 
 from fxcost.capture.inputs import classify, dynamic_dims, example_points, tensors, with_hints
 from fxcost.capture.quiet import muffled
-from fxcost.capture.twin import Positional
 from fxcost.ir.expr import Expr, const, floordiv, mod, substitute
 from fxcost.ir.predicate import Compare, Predicate, replace_symbols
 from fxcost.ir.specs import TensorSpec
@@ -235,8 +235,8 @@ def _export(request: Request, free: frozenset[str], point: Mapping[str, int], mu
         return torch.export.Dim.AUTO
 
     shapes = dynamic_dims(request.specs, free, dim) if free else None
-    if shapes is not None and isinstance(request.module, Positional):
-        shapes = (shapes,)  # one `*inputs` parameter takes them all
+    if shapes is not None:
+        shapes = _by_parameter(request.module, shapes)
     # Guard-free tracing keeps sizes of one symbolic and skips "is this feature map 1 x 1" guards.
     with quiet_inference(), _config.patch(backed_size_oblivious=True, aggressive_guard_free_semantics=2):  # type: ignore[attr-defined]
         return torch.export.export(request.module, args, dynamic_shapes=shapes, strict=False)
@@ -259,6 +259,14 @@ def _bound(request: Request, program: Any, point: Mapping[str, int], fixed: Mapp
     reasons = {name: f"{name}={point[name]}: {why}" for name, why in pinned.items()}
     demands = tuple(dict.fromkeys(replace_symbols(guard, at) for guard in domain))
     return Captured(program, symbols, bindings, reasons, demands, label, request.prefix)
+
+
+def _by_parameter(module: nn.Module, shapes: tuple[Any, ...]) -> tuple[Any, ...]:
+    """One entry for each parameter of forward: what a `*inputs` takes is one tuple."""
+    for position, parameter in enumerate(inspect.signature(module.forward).parameters.values()):
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            return (*shapes[:position], tuple(shapes[position:]))
+    return shapes
 
 
 def bind_size(

@@ -36,10 +36,15 @@ def _on_meta(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _prepared(twin: nn.Module) -> nn.Module:
-    config: Any = getattr(twin, "config", None)
-    if getattr(config, "use_cache", None) is True:
+    if uses_cache(twin):
+        config: Any = twin.config
         config.use_cache = False  # the caches of transformers are objects that a graph cannot return
     return twin.eval()
+
+
+def uses_cache(model: nn.Module) -> bool:
+    """True for a transformers model that returns a key-value cache unless told otherwise."""
+    return getattr(getattr(model, "config", None), "use_cache", None) is True
 
 
 @contextmanager

@@ -124,11 +124,11 @@ def _sign_fits(op: str, difference: int) -> bool:
 
 
 def replace_symbols(predicate: Predicate, env: Mapping[str, Expr | int]) -> Predicate:
-    """Substitute symbols in every comparison."""
+    """Substitute symbols in every comparison; parts that this settles are dropped."""
     if isinstance(predicate, Compare):
         return Compare(predicate.op, substitute(predicate.left, env), substitute(predicate.right, env))
-    parts = tuple(replace_symbols(p, env) for p in predicate.parts)
-    return AllOf(parts) if isinstance(predicate, AllOf) else AnyOf(parts)
+    parts = (replace_symbols(p, env) for p in predicate.parts)
+    return all_of(parts) if isinstance(predicate, AllOf) else any_of(parts)
 
 
 def symbols_of(predicate: Predicate) -> frozenset[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -321,10 +322,18 @@ class _Lowering:
         path = "" if path == wrapped and wrapped else self._path(path)
         return path, int(call) if "@" in str(key) and call.isdecimal() else 0
 
+    def _unified(self, environment: Any) -> None:
+        """Symbols that torch found equal to others, or to a number, mean what those mean."""
+        for name, value in environment.replacements.items():
+            if str(name) not in self.names:
+                with suppress(Untranslatable):
+                    self.names[str(name)] = from_sympy(value, self.names)
+
     def _domain(self, program: Any, symbols: tuple[SymbolInfo, ...]) -> tuple[Predicate, ...]:
         found: list[Predicate] = list(self.captured.domain)
         environment = _shape_env(program)
         if environment is not None:
+            self._unified(environment)
             for guard in environment.guards:
                 try:
                     read = predicate_from_sympy(guard.expr, self.names)

@@ -32,7 +32,7 @@ from fxcost.capture.ladder import (
 )
 from fxcost.capture.loaders import MAX_REAL_ELEMENTS, load_model
 from fxcost.capture.record import record
-from fxcost.capture.twin import Positional, evaluating, meta_twin
+from fxcost.capture.twin import Positional, evaluating, meta_twin, uses_cache
 from fxcost.errors import CaptureError, SpecError
 from fxcost.ir.expr import Expr, substitute, symbol
 from fxcost.ir.graph import Graph
@@ -42,6 +42,7 @@ from fxcost.ir.symbols import SymbolInfo
 from fxcost.lower.exported import lower
 
 Progress = Callable[[str], None]
+CACHE_OFF = "use_cache was switched off: a key-value cache is no tensor that a graph can return"
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ def capture_graph(
         raise SpecError(f"{label}: no inputs given; say what the model takes, for example 'N,3,H,W'")
     rebuild = partial(load_model, str(place), "cpu") if isinstance(place, str | Path) else None
     source = _from_module(model, args, named, symbols, label, progress, rebuild)
-    return replace(source, seconds={"build": built, **source.seconds})
+    notes = (*source.graph.notes, CACHE_OFF) if uses_cache(model) else source.graph.notes
+    return replace(source, graph=replace(source.graph, notes=notes), seconds={"build": built, **source.seconds})
 
 
 def read_specs(reader: SpecReader, specs: Any, kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

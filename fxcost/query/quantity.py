@@ -54,13 +54,13 @@ class Quantity:
     symbols: tuple[SymbolInfo, ...] = ()
     recapture: Recapture | None = field(default=None, compare=False, repr=False)
 
-    def __call__(self, *, recapture: bool = False, **sizes: int) -> Any:
+    def __call__(self, *, recapture: int = False, **sizes: int) -> Any:
         """The exact integer at a point, or a Quantity in the symbols that are missing.
 
         Raises SpecError for an unknown symbol or a size outside its range, OutsideDomain naming the guard that is false
         there; with `recapture=True` the model is captured again at that point instead.
         """
-        return self.at(sizes, recapture=recapture)
+        return self.at(sizes, recapture=bool(recapture))
 
     def at(self, sizes: Mapping[str, int], *, recapture: bool = False) -> Any:
         """As calling, with the sizes in a mapping."""

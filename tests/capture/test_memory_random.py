@@ -33,9 +33,9 @@ class Program(torch.nn.Module):
     def __init__(self, seed: int, steps: int) -> None:
         super().__init__()
         self.seed = seed
-        self.linear = torch.nn.Linear(WIDTH, WIDTH)
-        self.norm = torch.nn.LayerNorm(WIDTH)
-        self.conv = torch.nn.Conv1d(WIDTH, WIDTH, 3, padding=1)
+        self.linear: Any = torch.nn.Linear(WIDTH, WIDTH)
+        self.norm: Any = torch.nn.LayerNorm(WIDTH)
+        self.conv: Any = torch.nn.Conv1d(WIDTH, WIDTH, 3, padding=1)
         self.plan: list[tuple[str, bool]] = []
         draw = random.Random(seed)
         kinds = [draw.choice(MOVES) for _ in range(steps)]
@@ -58,7 +58,7 @@ class Program(torch.nn.Module):
             values.append(self.move(kind, value, draw, fits))
         return [values[-1], *draw.sample(values, min(2, len(values)))]
 
-    def move(self, kind: str, t: torch.Tensor, draw: random.Random, fits: bool) -> torch.Tensor:
+    def move(self, kind: str, t: torch.Tensor, draw: random.Random, fits: bool) -> Any:
         """One move, or the value itself where the move does not apply."""
         rank, whole = t.dim(), fits
         if kind == "transpose":

@@ -85,7 +85,7 @@ def _program(name: str, inputs: tuple[torch.Tensor, ...]) -> Any:
     import torchvision
 
     builder = torchvision.models.get_model_builder(name)
-    options = {"weights_backbone": None} if name.startswith("deeplab") else {}
+    options: dict[str, Any] = {"weights_backbone": None} if name.startswith("deeplab") else {}
     options |= {"init_weights": False} if name in {"inception_v3", "googlenet"} else {}
     model = builder(weights=None, **options).eval()
     with torch.no_grad():

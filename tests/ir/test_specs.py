@@ -150,7 +150,11 @@ def test_points() -> None:
     assert parse_point("N=1, H = 224,W=999999999999999999") == {"N": 1, "H": 224, "W": 10**18 - 1}
 
 
-@given(st.dictionaries(st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True), st.integers(1, 10**18 - 1), min_size=1))
+@given(
+    st.dictionaries(
+        st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True), st.integers(1, 10**18 - 1), min_size=1
+    )
+)
 def test_points_round_trip(point: dict[str, int]) -> None:
     assert parse_point(",".join(f"{name}={size}" for name, size in point.items())) == point
 

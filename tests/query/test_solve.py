@@ -134,9 +134,7 @@ def test_several_constraints_must_all_hold(
     expected = [
         h
         for h in range(1, 51)
-        if all(
-            COMPARE[o](f.shadow({"H": h}), b) for f, o, b in zip((first, second), ops, bounds, strict=True)
-        )
+        if all(COMPARE[o](f.shadow({"H": h}), b) for f, o, b in zip((first, second), ops, bounds, strict=True))
     ]
     assert members(solution, 1, 50, 1) == expected
     check_shape(solution)
@@ -157,9 +155,7 @@ def test_a_quantity_against_another(left: Shadowed, right: Shadowed, op: str) ->
 )
 def test_given_and_tied_symbols(form: Shadowed, tie: str, batch: int, bound: int) -> None:
     symbols = [SymbolInfo("N"), SymbolInfo("H", 1, 40), SymbolInfo("W")]
-    solution = solve(
-        [quantity(form.value, (), *symbols) <= bound], "H", symbols, at={"N": batch}, tie={"W": tie}
-    )
+    solution = solve([quantity(form.value, (), *symbols) <= bound], "H", symbols, at={"N": batch}, tie={"W": tie})
     expected = []
     for h in range(1, 41):
         width = eval(tie, {"max": max}, {"H": h, "N": batch})

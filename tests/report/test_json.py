@@ -140,9 +140,7 @@ def test_expressions_are_exact_python(
 
 
 @given(tokens=st.integers(1, 10**5), batch=st.integers(1, 100))
-def test_a_language_model_counted_by_hand(
-    tokens: int, batch: int, documents: dict[str, dict[str, Any]]
-) -> None:
+def test_a_language_model_counted_by_hand(tokens: int, batch: int, documents: dict[str, dict[str, Any]]) -> None:
     """Two layers of width 64 with 4 heads of 16, 2 of them for keys and values, 172 hidden units, 1000 words."""
     layer = 64 * 64 + 2 * 64 * 32 + 64 * 64 + 3 * 64 * 172  # queries, keys and values, output, gated mlp
     attention = 4 * tokens * (16 + 16)  # per token: every head, every key, scores and values

@@ -64,7 +64,7 @@ class MacCounter(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.macs = 0
+        self.macs: int = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
@@ -83,4 +83,4 @@ def count(model: torch.nn.Module, *inputs: Any, **kwargs: Any) -> int:
             model.eval()(*inputs, **kwargs)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
-    return counter.macs
+    return int(counter.macs)

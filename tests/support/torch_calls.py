@@ -78,7 +78,7 @@ def _attribute(value: Any) -> Attribute:
     return value if isinstance(value, bool | int | float | str) else str(value)
 
 
-class _Live(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Live(TorchDispatchMode):
     """Bytes of all storages that operators return while this is on, and their peak."""
 
     def __init__(self, known: set[int]) -> None:
