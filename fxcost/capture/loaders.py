@@ -11,6 +11,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ def _hugging_face(name: str) -> Any:
         config = _config_of(transformers, folder)
         for architecture in getattr(config, "architectures", None) or ():
             if hasattr(transformers, architecture):
-                return _in_stated_dtype(config, lambda: getattr(transformers, architecture)(config))
+                return _in_stated_dtype(config, partial(getattr(transformers, architecture), config))
         return lambda: transformers.AutoModel.from_config(config)
     found = getattr(transformers, name, None)
     if found is None or not inspect.isclass(found):

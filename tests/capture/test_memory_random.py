@@ -18,10 +18,33 @@ from fxcost.errors import OutsideDomain
 
 WIDTH = 4
 SIZES = [(3, 5), (1, 7), (4, 1), (1, 1), (2, 4)]
-MOVES = (
-    "transpose permute contiguous flatten heads relu relu_ double cat expand linear softmax center matmul chunk "
-    "unsqueeze clone attention half stack conv norm dropout where sub_"
-).split()
+MOVES = [
+    "transpose",
+    "permute",
+    "contiguous",
+    "flatten",
+    "heads",
+    "relu",
+    "relu_",
+    "double",
+    "cat",
+    "expand",
+    "linear",
+    "softmax",
+    "center",
+    "matmul",
+    "chunk",
+    "unsqueeze",
+    "clone",
+    "attention",
+    "half",
+    "stack",
+    "conv",
+    "norm",
+    "dropout",
+    "where",
+    "sub_",
+]
 
 
 class Program(torch.nn.Module):

@@ -13,10 +13,22 @@ from fxcost.capture.loaders import load_model
 
 pytestmark = pytest.mark.slow
 
-NAMES = (
-    "alexnet resnet18 resnet50 mobilenet_v2 mobilenet_v3_large efficientnet_b0 densenet121 inception_v3 googlenet "
-    "shufflenet_v2_x1_0 squeezenet1_1 convnext_tiny vit_b_16 deeplabv3_resnet50"
-).split()
+NAMES = [
+    "alexnet",
+    "resnet18",
+    "resnet50",
+    "mobilenet_v2",
+    "mobilenet_v3_large",
+    "efficientnet_b0",
+    "densenet121",
+    "inception_v3",
+    "googlenet",
+    "shufflenet_v2_x1_0",
+    "squeezenet1_1",
+    "convnext_tiny",
+    "vit_b_16",
+    "deeplabv3_resnet50",
+]
 
 # A batch of one, odd sizes, sizes off the grid of 32, the traced size itself.
 SIZES = [(1, 224, 224), (2, 225, 231), (3, 256, 192), (1, 97, 130), (5, 352, 416)]
@@ -37,7 +49,7 @@ def point_of(cost: fxcost.Cost, batch: int, height: int, width: int) -> dict[str
 
 @pytest.mark.parametrize(("batch", "height", "width"), SIZES)
 def test_macs_equal_torchs_counter(captured: Any, batch: int, height: int, width: int) -> None:
-    """torch's own counter, on a run at a size that was never traced."""
+    """Torch's own counter, on a run at a size that was never traced."""
     name, model, cost = captured
     if cost.fixed_dims:
         height = width = 224

@@ -57,7 +57,7 @@ X = value("x", N, S)  # N*S*4 bytes, 64 at N = 2, S = 8
 
 
 def test_inputs_live_until_their_last_reader() -> None:
-    """x -> a -> b: two blocks at a time when inputs are freed, three when the caller holds x, one less when excluded."""
+    """X -> a -> b: two blocks at a time when inputs are freed, three when the caller holds x, one less when excluded."""
     made = graph([X], [call("aten.relu", value("a", N, S), "x"), call("aten.relu", value("b", N, S), "a")], ["b"])
     assert peak(made) == 2 * 64
     assert peak(made, inputs="held") == 3 * 64
@@ -71,7 +71,7 @@ def test_an_unread_result_lives_for_its_own_step() -> None:
 
 
 def test_views_and_in_place_results_share_their_base() -> None:
-    """x -> a -> transpose -> relu_: one new block in all, kept alive by the view that is the output."""
+    """X -> a -> transpose -> relu_: one new block in all, kept alive by the view that is the output."""
     nodes = [
         call("aten.exp", value("a", N, S), "x"),
         call("aten.transpose.int", value("t", S, N), "a", effects=Effects(((0, 0),)), dim0=0, dim1=1),
@@ -114,7 +114,7 @@ def test_a_reshape_copies_unless_a_size_of_one_makes_it_a_view() -> None:
 
 
 def test_inplace_overwrites_a_dying_operand() -> None:
-    """x -> a = exp(x) -> b = a + x: x dies at the sum, so its block takes b; a cannot since x is still read."""
+    """X -> a = exp(x) -> b = a + x: x dies at the sum, so its block takes b; a cannot since x is still read."""
     nodes = [call("aten.exp", value("a", N, S), "x"), call("aten.add.Tensor", value("b", N, S), "a", "x")]
     made = graph([X], nodes, ["b"])
     assert peak(made) == 3 * 64
@@ -129,7 +129,7 @@ def test_inplace_spares_outputs() -> None:
 
 
 def test_fused_pointwise_results_are_virtual() -> None:
-    """exp and sin after a matrix product never exist apart from it."""
+    """Exp and sin after a matrix product never exist apart from it."""
     nodes = [
         call("aten.mm", value("m", N, S), "x", "w", slots=("self", "mat2")),
         call("aten.exp", value("e", N, S), "m"),
