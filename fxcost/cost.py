@@ -20,7 +20,7 @@ from fxcost.pipeline import DEFAULTS, Facts, Options
 from fxcost.query.breakdown import METRICS, ModuleRow, NodeRow, flatten, module_tree, node_rows, op_sums
 from fxcost.query.explain import Explanation, explain_node, find_nodes
 from fxcost.query.fit import FitAnswer, answer, default_unknown
-from fxcost.query.quantity import Constraint, Quantity
+from fxcost.query.quantity import Constraint, Quantity, inside, may_hold
 from fxcost.query.regions import Variant, domain_without, excluded_ones, total_over_regions
 from fxcost.query.solve import Solution, solve
 from fxcost.query.table import Table
@@ -239,7 +239,7 @@ class Cost:
         """Does it fit at a point, with what margin, and what is the largest `wrt` that does?
 
         Without `wrt` the question is about H (W tied to it), else S, else the first symbol. Symbols that are neither
-        given nor tied are one.
+        given nor tied are one, or as traced where the formulas do not hold for one.
         """
         symbols = [s for s in self.graph.symbols if s.kind == "size"]
         ties = dict(tie or {})
@@ -247,9 +247,11 @@ class Cost:
             wrt, ties = default_unknown(symbols, ties)
         point = check_point(symbols, at or {})
         open_names = [s for s in symbols if s.name not in point and s.name != wrt and s.name not in ties]
-        point |= {s.name: max(s.min, s.multiple_of) for s in open_names}
-        machine = self.on(target, dtype=dtype).target
         domain = self._domain + self.facts[Totals].guards
+        for s in open_names:
+            least = max(s.min, s.multiple_of)
+            point[s.name] = least if may_hold(domain, {**point, s.name: least}) else s.hint or least
+        machine = self.on(target, dtype=dtype).target
         checks = self._checks(machine, dtype)
         return answer(machine.name, checks, symbols, domain, self.graph.standing, point, wrt, ties)
 
@@ -315,14 +317,15 @@ class Cost:
         )
 
     def _nominal(self, point: Mapping[str, int] | None) -> dict[str, int] | None:
-        """The traced sizes with a batch of one: a point for numbers when the user gave none, or not all."""
-        found = dict(point or {})
+        """A point for numbers when the user gave none, or not all: the traced sizes, with a batch of one if it may be."""
+        traced: dict[str, int] = {}
         for s in self.graph.symbols:
-            if s.name not in found:
-                if s.hint is None:
-                    return None
-                found[s.name] = max(s.min, s.multiple_of) if s.name == "N" else s.hint
-        return found
+            if s.hint is None and s.name not in (point or {}):
+                return None
+            traced[s.name] = (point or {}).get(s.name, s.hint or 1)
+        batch = {s.name: max(s.min, s.multiple_of) for s in self.graph.symbols if s.name == "N"}
+        found = traced | batch | dict(point or {})
+        return found if inside(self.quantities["peak_memory"].domain, found) else traced
 
     def check_strict(self) -> None:
         """Raise UnknownOps when an operator has no rule."""

@@ -234,7 +234,7 @@ def test_fit_says_whether_with_what_margin_and_up_to_where() -> None:
     text = answer(f"fit DATA/mobilenet_v2.mlir --target stm32h743 --target h100-sxm {RESNET_224}")
     assert "torchvision:mobilenet_v2 on stm32h743 at N=1, H=224, W=224: does not fit" in text
     assert "torchvision:mobilenet_v2 on h100-sxm at N=1, H=224, W=224: fits" in text
-    assert "largest H that fits: " in text
+    assert "largest H that fits (N=1, W=H): " in text
     assert max(map(len, text.splitlines())) <= 80
     found = json.loads(answer("fit DATA/mobilenet_v2.mlir --target stm32h743 --json"))
     assert found["targets"]["stm32h743"]["fits"] == "no"

@@ -86,11 +86,13 @@ def run_eager(request: Request, point: Mapping[str, int]) -> None:
 
 @contextmanager
 def quiet_inference() -> Iterator[None]:
-    """Inference as it is analysed: no gradients, no fused fast path that hides operators, no noise."""
+    """Inference as it is analysed: no gradients, no fused fast path that hides operators, no noise, no chance."""
     fast_path = torch.backends.mha.get_fastpath_enabled()
     with ExitStack() as stack:
         stack.enter_context(torch.no_grad())
         stack.enter_context(muffled())
+        stack.enter_context(torch.random.fork_rng(devices=[]))
+        torch.default_generator.manual_seed(0)  # which way a branch on data goes must not differ between runs
         torch.backends.mha.set_fastpath_enabled(False)
         stack.callback(torch.backends.mha.set_fastpath_enabled, fast_path)
         yield
@@ -223,7 +225,6 @@ def _rungs(request: Request, probed: Probed) -> Iterator[tuple[str, dict[str, st
 def _export(request: Request, free: frozenset[str], point: Mapping[str, int], multiple: int) -> Any:
     from torch.fx.experimental import _config
 
-    args = tensors(request.specs, point, request.device)
     roles = classify(request.specs)
     named: dict[str, Any] = {}
 
@@ -239,6 +240,7 @@ def _export(request: Request, free: frozenset[str], point: Mapping[str, int], mu
         shapes = _by_parameter(request.module, shapes)
     # Guard-free tracing keeps sizes of one symbolic and skips "is this feature map 1 x 1" guards.
     with quiet_inference(), _config.patch(backed_size_oblivious=True, aggressive_guard_free_semantics=2):  # type: ignore[attr-defined]
+        args = tensors(request.specs, point, request.device)
         return torch.export.export(request.module, args, dynamic_shapes=shapes, strict=False)
 
 

@@ -41,10 +41,12 @@ def load_model(name: str, device: str = "meta") -> Any:
     if not prefix or not rest:
         raise SpecError(f"model {name!r}: expected {FORMS}")
     loader = {"torchvision": _torchvision, "timm": _timm, "hf": _hugging_face}.get(prefix)
-    found = loader(rest) if loader is not None else _factory(prefix, rest)
-    if isinstance(found, nn.Module | torch.export.ExportedProgram):
-        return found
-    return build(found, name, device)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)  # where weights are real, they are the same every time
+        found = loader(rest) if loader is not None else _factory(prefix, rest)
+        if isinstance(found, nn.Module | torch.export.ExportedProgram):
+            return found
+        return build(found, name, device)
 
 
 def load_program(path: Path) -> Any:
@@ -76,8 +78,7 @@ def build(make: Callable[[], Any], what: str, device: str = "meta") -> Any:
 
 def _made(make: Callable[[], Any], what: str) -> Any:
     try:
-        with muffled(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)  # where weights are real, they are the same every time
+        with muffled():
             model = make()
     except (KeyboardInterrupt, FxcostError):
         raise

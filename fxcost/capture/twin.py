@@ -49,13 +49,23 @@ def uses_cache(model: nn.Module) -> bool:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[nn.Module]:
-    """The user's own model in eval mode, every module's training flag put back afterwards."""
-    flags = [(module, module.training) for module in model.modules()]
+    """The user's own model in eval mode, with copies of its buffers in place; all is put back afterwards."""
+    kept = [(module, module.training, module._buffers) for module in model.modules()]
+    copies: dict[int, torch.Tensor] = {}
     try:
+        for module, _, buffers in kept:
+            module._buffers = {name: _copied(buffer, copies) for name, buffer in buffers.items()}
         yield model.eval()
     finally:
-        for module, training in flags:
-            module.training = training
+        for module, training, buffers in kept:
+            module.training, module._buffers = training, buffers
+
+
+def _copied(buffer: torch.Tensor | None, copies: dict[int, torch.Tensor]) -> torch.Tensor | None:
+    """A clone of the buffer, the same one for the same buffer."""
+    if buffer is None:
+        return None
+    return copies.setdefault(id(buffer), buffer.detach().clone())
 
 
 class Positional(nn.Module):

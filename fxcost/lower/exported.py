@@ -7,8 +7,6 @@ size arithmetic leaves no nodes behind. Sizes that only the data decides become 
 from __future__ import annotations
 
 import operator
-import re
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,14 +18,25 @@ from fxcost.capture.ladder import Captured
 from fxcost.errors import CaptureError
 from fxcost.ir.domain import simplify_domain
 from fxcost.ir.expr import DATA_PREFIX, Expr, as_expr, symbol
-from fxcost.ir.graph import NO_EFFECTS, Attribute, Effects, Graph, Node, Standing, State, Value
+from fxcost.ir.graph import NO_EFFECTS, Attribute, Graph, Node, Standing, State, Value
 from fxcost.ir.predicate import Compare, Predicate
 from fxcost.ir.symbols import SymbolInfo, ranges_of
 from fxcost.ir.sympy_bridge import Untranslatable, from_sympy, predicate_from_sympy
 from fxcost.ir.types import ScalarType, TensorType, ValueType
+from fxcost.lower.fx import (
+    arguments,
+    effects,
+    identity,
+    is_number,
+    op_name,
+    reads_data,
+    shape_env,
+    source,
+    state_tensor,
+    unique,
+)
 
 _DTYPES = {torch_type: dtype for dtype, torch_type in TORCH_DTYPES.items()}
-_FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 _LAYOUTS = {
     torch.contiguous_format: "contiguous",
     torch.channels_last: "channels_last",
@@ -101,14 +110,14 @@ class _Lowering:
                 self.values[node.name] = None
                 continue
             path = self._path(spec.target)
-            identity = _identity(_state_tensor(program, spec.target))
-            if identity is not None and identity in first:  # tied: one state under several names
-                self.values[node.name] = first[identity]
-                paths[first[identity]].append(path)
+            same = identity(state_tensor(program, spec.target))
+            if same is not None and same in first:  # tied: one state under several names
+                self.values[node.name] = first[same]
+                paths[first[same]].append(path)
                 continue
             value = self._define(node.name, node.name, example)
-            if identity is not None:
-                first[identity] = value.id
+            if same is not None:
+                first[same] = value.id
             paths[value.id] = [path]
             real = program.state_dict.get(spec.target)
             trainable = kind == "PARAMETER" and (real is None or bool(real.requires_grad))
@@ -157,13 +166,13 @@ class _Lowering:
             self.values[node.name] = source[node.args[1]] if isinstance(source, tuple | list) else None
             return
         example = node.meta.get("val")
-        op = _op_name(node.target)
+        op = op_name(node.target)
         if op in _IGNORED:
             return
         wrapper = op.startswith("hop.wrap") or op in {"hop.invoke_subgraph", "hop.hints_wrapper"}
         if wrapper and self._inlined(node, place):
             return
-        if _is_number(example) and not _reads_data(node):
+        if is_number(example) and not reads_data(node):
             self.values[node.name] = self._attribute(example)
             return
         self._emit(node, op, example, place)
@@ -188,18 +197,18 @@ class _Lowering:
         return True
 
     def _emit(self, node: Any, op: str, example: Any, place: str) -> None:
-        name = _unique(f"{place}{node.name}".replace("/", "."), self.types)
+        name = unique(f"{place}{node.name}".replace("/", "."), self.types)
         operands: list[str] = []
         slots: list[str] = []
         attrs: dict[str, Attribute] = {}
-        for slot, argument in _arguments(node):
+        for slot, argument in arguments(node):
             self._argument(slot, argument, operands, slots, attrs)
         schema = getattr(node.target, "_schema", None)
-        effects = _effects(schema, slots) if schema is not None else NO_EFFECTS
+        memory = effects(schema, slots) if schema is not None else NO_EFFECTS
         results = self._results(name, node.name, example)
         module, call = self._place(node)
         self.nodes.append(
-            Node(name, op, tuple(operands), tuple(slots), attrs, results, module, call, _source(node), effects=effects)
+            Node(name, op, tuple(operands), tuple(slots), attrs, results, module, call, source(node), effects=memory)
         )
 
     def _argument(
@@ -331,7 +340,7 @@ class _Lowering:
 
     def _domain(self, program: Any, symbols: tuple[SymbolInfo, ...]) -> tuple[Predicate, ...]:
         found: list[Predicate] = list(self.captured.domain)
-        environment = _shape_env(program)
+        environment = shape_env(program)
         if environment is not None:
             self._unified(environment)
             for guard in environment.guards:
@@ -376,108 +385,3 @@ def _map(value: Any, function: Any) -> Any:
 
 def _plain(value: Expr) -> Attribute:
     return value if value.constant is None else value.constant
-
-
-def _op_name(target: Any) -> str:
-    if isinstance(target, torch._ops.OpOverload):
-        namespace, _, name = target._schema.name.partition("::")
-        overload = target._overloadname
-        return f"{namespace}.{name}" + ("" if overload == "default" else f".{overload}")
-    if isinstance(target, torch._ops.HigherOrderOperator):
-        return f"hop.{target.name()}"
-    module = getattr(target, "__module__", "") or ""
-    return f"{module.rpartition('.')[2] or 'python'}.{getattr(target, '__name__', str(target))}"
-
-
-def _arguments(node: Any) -> list[tuple[str, Any]]:
-    """(argument name, value) in schema order, defaults filled in."""
-    schema = getattr(node.target, "_schema", None)
-    if schema is None:
-        return [(f"arg{i}", a) for i, a in enumerate(node.args)] + list(node.kwargs.items())
-    pairs = []
-    for position, argument in enumerate(schema.arguments):
-        if position < len(node.args):
-            pairs.append((argument.name, node.args[position]))
-        elif argument.name in node.kwargs:
-            pairs.append((argument.name, node.kwargs[argument.name]))
-        elif argument.has_default_value():
-            pairs.append((argument.name, argument.default_value))
-    return pairs
-
-
-def _effects(schema: Any, slots: list[str]) -> Effects:
-    """Views and writes by the schema's alias sets; a `(a!)` result is its written operand."""
-    by_set: dict[str, list[int]] = {}
-    writes: list[int] = []
-    for argument in schema.arguments:
-        info = argument.alias_info
-        if info is None:
-            continue
-        positions = [i for i, s in enumerate(slots) if s == argument.name or s.startswith(argument.name + ".")]
-        if info.is_write:
-            writes.extend(positions)
-        for label in info.before_set:
-            by_set.setdefault(str(label), []).extend(positions)
-    views = [
-        (position, by_set[str(label)][0])
-        for position, returned in enumerate(schema.returns)
-        if returned.alias_info is not None
-        for label in returned.alias_info.before_set
-        if by_set.get(str(label))
-    ]
-    return Effects(tuple(views), tuple(dict.fromkeys(writes))) if views or writes else NO_EFFECTS
-
-
-def _is_number(example: Any) -> bool:
-    return isinstance(example, bool | int | float | torch.SymInt | torch.SymFloat | torch.SymBool)
-
-
-def _reads_data(node: Any) -> bool:
-    """True for an op that turns tensor values into a number (`item`), as against size arithmetic."""
-    if not isinstance(node.target, torch._ops.OpOverload) or node.target.namespace != "aten":
-        return False
-    return not node.target._schema.name.startswith("aten::sym_")
-
-
-def _state_tensor(program: Any, target: str) -> Any:
-    found = program.state_dict.get(target)
-    return found if found is not None else program.constants.get(target)
-
-
-def _identity(tensor: Any) -> Any:
-    """What makes two state entries the same tensor: the object, or the same elements of one real storage."""
-    if not isinstance(tensor, torch.Tensor):
-        return None
-    if tensor.device.type == "meta":
-        return id(tensor)
-    return (tensor.untyped_storage()._cdata, tensor.storage_offset(), tuple(tensor.shape), tensor.stride())
-
-
-def _shape_env(program: Any) -> Any:
-    for node in program.graph.nodes:
-        example = node.meta.get("val")
-        mode = getattr(example, "fake_mode", None)
-        if mode is not None and mode.shape_env is not None:
-            return mode.shape_env
-    return None
-
-
-def _source(node: Any) -> str:
-    """The user's line: the innermost frame outside torch itself."""
-    frames = _FRAME.findall(node.meta.get("stack_trace") or "")
-    for path, line in reversed(frames):
-        if "/torch/" not in path.replace("\\", "/"):
-            return f"{_short(path)}:{line}"
-    return f"{_short(frames[-1][0])}:{frames[-1][1]}" if frames else ""
-
-
-def _short(path: str) -> str:
-    """A path from the package's folder on, so that reports do not depend on where things are installed."""
-    normal = path.replace("\\", "/")
-    return normal.rpartition("site-packages/")[2] if "site-packages/" in normal else normal.rpartition("/")[2]
-
-
-def _unique(name: str, taken: Mapping[str, Any]) -> str:
-    if name not in taken:
-        return name
-    return next(n for i in range(2, len(taken) + 3) if (n := f"{name}_{i}") not in taken)

@@ -199,7 +199,8 @@ def _lowered(captured: Captured, request: Request, probed: Probed, label: str) -
     pinned = {n: _size_of(request, captured, n) for n in captured.fixed}
 
     def count(point: Mapping[str, int]) -> int:
-        return eager_macs(request, {**pinned, **point})
+        with evaluating(request.module):  # it may be the user's own
+            return eager_macs(request, {**pinned, **point})
 
     return Source(graph, seconds, count if probed.point is not None else None, captured.program)
 
@@ -218,8 +219,7 @@ def _recorded(request: Request, label: str, failure: str, probed: Probed | None 
         )
     start = time.process_time()
     try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)  # which way a branch on data goes must not differ between runs
+        with quiet_inference():
             inputs = tensors(request.specs, probed.point, request.device)
             graph = record(request.module, inputs, label, f"torch.export: {failure}")
     except Exception as error:  # the model is the user's; whatever it raises is the answer

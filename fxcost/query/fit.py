@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fxcost.ir.graph import Standing
 from fxcost.ir.predicate import Predicate
@@ -33,13 +33,17 @@ class FitRow:
 
 @dataclass(frozen=True)
 class FitAnswer:
-    """The verdict on one target: `yes`, `no`, `unknown` or `open`, its rows, and the largest size that passes all."""
+    """The verdict on one target: `yes`, `no`, `unknown` or `open`, its rows, and the largest size that passes all.
+
+    `given` says what the other symbols are in the question for the largest size: numbers, or expressions in it.
+    """
 
     target: str
     verdict: str
     rows: tuple[FitRow, ...]
     wrt: str | None
     largest: Solution | None
+    given: Mapping[str, int | str] = field(default_factory=dict)
 
 
 def answer(
@@ -77,7 +81,7 @@ def answer(
         for bound, c in zip(here.rows, limits, strict=True)
     )
     largest = solve(deciding, wrt, symbols, fixed, tie) if wrt is not None and deciding else None
-    return FitAnswer(name, here.verdict, rows, wrt, largest)
+    return FitAnswer(name, here.verdict, rows, wrt, largest, {**fixed, **tie})
 
 
 def default_unknown(symbols: Sequence[SymbolInfo], tie: Mapping[str, str]) -> tuple[str | None, dict[str, str]]:

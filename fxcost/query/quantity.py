@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import reduce
 from math import ceil, floor
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from fxcost.errors import ModelError, OutsideDomain, SpecError
 from fxcost.ir.evaluate import evaluate, over_arrays
 from fxcost.ir.expr import Expr, Range, as_expr, const, substitute
 from fxcost.ir.graph import Standing
-from fxcost.ir.predicate import AllOf, AnyOf, Compare, Predicate, decide, holds, replace_symbols
+from fxcost.ir.predicate import AllOf, AnyOf, Compare, Predicate, decide, holds, replace_symbols, symbols_of
 from fxcost.ir.symbols import SymbolInfo, check_point, ranges_of
 
 if TYPE_CHECKING:
@@ -103,24 +104,25 @@ class Quantity:
         names = tuple(sorted(self.value.symbols))
         function = over_arrays(self.value, names)
         checks = [_mask_of(guard) for guard in self.domain]
-        known = {s.name for s in self.symbols} | set(names)
+        needed = set(names).union(*(symbols_of(guard) for guard in self.domain))
+        known = {s.name for s in self.symbols} | needed
 
         def call(**columns: Any) -> np.ndarray[Any, Any]:
             import numpy as np
 
-            unknown = columns.keys() - known
-            missing = set(names) - columns.keys()
+            unknown, missing = columns.keys() - known, needed - columns.keys()
             if unknown or missing:
                 raise SpecError(
-                    f"{self.name} takes {', '.join(names) or 'no symbols'}; unknown: {', '.join(sorted(unknown)) or '-'}, "
-                    f"missing: {', '.join(sorted(missing)) or '-'}"
+                    f"{self.name} takes {', '.join(sorted(needed)) or 'no symbols'}; "
+                    f"unknown: {', '.join(sorted(unknown)) or '-'}, missing: {', '.join(sorted(missing)) or '-'}"
                 )
-            result = function(*(columns[n] for n in names))
+            shape = np.broadcast_shapes(*(np.shape(column) for column in columns.values()))
+            result = np.broadcast_to(function(*(columns[n] for n in names)), shape)
             if not checks:
                 return result
-            bad = np.zeros(result.shape, dtype=bool)
+            bad = np.zeros(shape, dtype=bool)
             for check in checks:
-                bad |= ~np.broadcast_to(check(columns), result.shape)
+                bad |= ~np.broadcast_to(np.asarray(check(columns), dtype=bool), shape)
             return np.ma.masked_array(result, mask=bad)
 
         return call
@@ -213,8 +215,8 @@ def _mask_of(guard: Predicate) -> Callable[[Mapping[str, Any]], Any]:
         def combined(columns: Mapping[str, Any]) -> Any:
             import numpy as np
 
-            results = [p(columns) for p in parts]
-            return np.logical_and.reduce(results) if every else np.logical_or.reduce(results)
+            results = (p(columns) for p in parts)
+            return reduce(np.logical_and if every else np.logical_or, results, np.bool_(every))
 
         return combined
     return _mask_of_comparison(guard)
@@ -242,3 +244,8 @@ def _mask_of_comparison(guard: Compare) -> Callable[[Mapping[str, Any]], Any]:
 def inside(domain: tuple[Predicate, ...], point: Mapping[str, int]) -> bool:
     """True when every guard holds at the point."""
     return all(holds(guard, point) for guard in domain)
+
+
+def may_hold(domain: tuple[Predicate, ...], sizes: Mapping[str, int]) -> bool:
+    """False when some guard is false at these sizes, whatever the other symbols are."""
+    return all(decide(replace_symbols(guard, sizes)) is not False for guard in domain)

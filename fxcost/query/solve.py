@@ -11,18 +11,19 @@ from dataclasses import dataclass
 
 from fxcost.errors import SpecError, nearest
 from fxcost.ir.evaluate import compiled, over_arrays
-from fxcost.ir.expr import Expr, as_expr, is_nonnegative, substitute
+from fxcost.ir.expr import Expr, as_expr, const, is_nonnegative, mod, substitute, symbol
 from fxcost.ir.graph import Standing
 from fxcost.ir.predicate import Compare, Predicate, decide, holds, replace_symbols
 from fxcost.ir.prove import monotone_reason, proves_nonnegative
 from fxcost.ir.reader import parse_expr
-from fxcost.ir.symbols import SymbolInfo
+from fxcost.ir.symbols import SymbolInfo, check_point
 from fxcost.query.quantity import Constraint
 
 SCAN_LIMIT = 1 << 20
 """A range that must be scanned is scanned this far; the answer says so when it stops there."""
 
-_FAR = 1 << 62
+_FAR = 1 << 4096
+"""A boundary is looked for this far: beyond any size a number of MAX_DIGITS digits can bound."""
 
 
 @dataclass(frozen=True)
@@ -90,13 +91,23 @@ def solve(
     info = known[wrt]
     ranges = {wrt: info.range}
     margins = [_margin(c, fixed, wrt, ranges) for c in given]
-    guards = _guards(given, fixed, ranges)
+    wanted = _demands(given, [known[name] for name in tie or ()])
     standing = Standing.EXACT
     for constraint in given:
         standing = standing.combine(constraint.quantity.standing).combine(constraint.bound.standing)
-    bounded = _simple_bounds(guards, wrt)
+    guards: list[Predicate] = []
+    for guard in wanted:
+        known_here = replace_symbols(guard, fixed)
+        settled = decide(known_here, ranges)
+        if settled is False:
+            return _nothing(wrt, [f"the formulas hold where {guard}, which is false for every {wrt} here"], standing)
+        if settled is None:
+            guards.append(known_here)
+    bounded = _simple_bounds(guards, info)
     if bounded is not None and all(m.trend != 2 for m in margins):
-        return _bisect(margins, info, bounded, guards, standing)
+        found = _bisect(margins, info, bounded, guards, standing)
+        if found is not None:
+            return found
     return _scan(margins, guards, info, standing)
 
 
@@ -110,8 +121,7 @@ def substitution(
             raise SpecError(f"the model has no symbol {name!r}{nearest(name, known)}")
         if name == wrt:
             raise SpecError(f"{wrt} is solved for; it cannot be given as well")
-    for name, value in at.items():
-        fixed[name] = as_expr(value)
+    fixed |= check_point(known.values(), at)
     for name, text in tie.items():
         if name in at:
             raise SpecError(f"{name} is both given and tied")
@@ -158,23 +168,27 @@ def _margin(
     return _Margin(constraint, value, 2, f"is not proved monotone in {wrt}")
 
 
-def _guards(
-    given: list[Constraint], fixed: Mapping[str, Expr | int], ranges: Mapping[str, tuple[int | None, int | None]]
-) -> list[Predicate]:
-    found: dict[Predicate, None] = {}
-    for constraint in given:
-        for guard in (*constraint.quantity.domain, *constraint.bound.domain):
-            known = replace_symbols(guard, fixed)
-            if decide(known, ranges) is not True:
-                found[known] = None
-    return list(found)
+def _demands(given: list[Constraint], tied: list[SymbolInfo]) -> list[Predicate]:
+    """What must hold besides: the domains of the formulas, and the ranges of the symbols that follow the one."""
+    domains = [guard for c in given for guard in (*c.quantity.domain, *c.bound.domain)]
+    return list(dict.fromkeys([*domains, *(guard for info in tied for guard in _range_of(info))]))
 
 
-def _simple_bounds(guards: list[Predicate], wrt: str) -> tuple[int, int | None] | None:
-    """The interval that guards of the form `wrt OP number` leave, or None when some guard has another form."""
-    low, high = 1, None
+def _range_of(info: SymbolInfo) -> list[Predicate]:
+    name = symbol(info.name)
+    found: list[Predicate] = [Compare(">=", name, const(info.min))]
+    if info.max is not None:
+        found.append(Compare("<=", name, const(info.max)))
+    if info.multiple_of > 1:
+        found.append(Compare("==", mod(name, info.multiple_of), const(0)))
+    return found
+
+
+def _simple_bounds(guards: list[Predicate], info: SymbolInfo) -> tuple[int, int | None] | None:
+    """The interval that guards of the form `symbol OP number` leave, or None when some guard has another form."""
+    low, high = info.min, info.max
     for guard in guards:
-        if not isinstance(guard, Compare) or str(guard.left) != wrt or guard.right.constant is None:
+        if not isinstance(guard, Compare) or str(guard.left) != info.name or guard.right.constant is None:
             return None
         limit = guard.right.constant
         if guard.op in {">=", ">"}:
@@ -182,6 +196,8 @@ def _simple_bounds(guards: list[Predicate], wrt: str) -> tuple[int, int | None] 
         elif guard.op in {"<=", "<"}:
             bound = limit - (guard.op == "<")
             high = bound if high is None else min(high, bound)
+        elif guard.op == "!=" and limit == info.min:
+            low = max(low, limit + 1)
         else:
             return None
     return low, high
@@ -193,27 +209,33 @@ def _bisect(
     bounded: tuple[int, int | None],
     guards: list[Predicate],
     standing: Standing,
-) -> Solution:
+) -> Solution | None:
+    """The one interval between two boundaries; None where a boundary is neither found nor excluded."""
     step = info.multiple_of
-    low = max(info.min, bounded[0])
-    low = -(-low // step) * step
-    ends = [e for e in (info.max, bounded[1]) if e is not None]
-    high = min(ends) // step * step if ends else None
+    low = -(-bounded[0] // step) * step
+    high = None if bounded[1] is None else bounded[1] // step * step
+    if high is not None and high < low:
+        return _nothing(info.name, [f"no {info.name} lies in its range: {info}{_of_domain(guards)}"], standing)
     first, last = low, high
     lines: list[str] = []
     for margin in margins:
         at = _at(margin.value, info.name)
         if margin.trend == 0:
             if at(low) < 0:
-                return _nothing(margins, info.name, low, [_says(margin, info.name, low)], standing)
+                return _nothing(info.name, [_says(margin, info.name, low)], standing)
             lines.append(f"{margin.constraint} {margin.reason}, and holds")
+        elif last is None and _everywhere(margin.value, info.name, low):
+            lines.append(f"{margin.constraint} holds for every {info.name}")
+        elif last is None and _everywhere(-1 - margin.value, info.name, low):
+            lines = [f"{margin.constraint.quantity.name} {margin.reason}, but {margin.constraint} for no {info.name}"]
+            return _nothing(info.name, lines, standing)
         elif margin.trend < 0:
             end = _last_true(at, low, last, step)
+            if end == _FAR:
+                return None
             if end is None:
                 return _nothing(
-                    margins,
                     info.name,
-                    low,
                     [f"{margin.constraint.quantity.name} {margin.reason}", _says(margin, info.name, low)],
                     standing,
                 )
@@ -223,17 +245,19 @@ def _bisect(
                 lines += [_says(margin, info.name, end), _says(margin, info.name, end + step)]
         else:
             start = _first_true(at, low, last, step)
+            if start == _FAR:
+                return None
             if start is None:
-                return _nothing(
-                    margins, info.name, low, [f"{margin.constraint.quantity.name} {margin.reason}"], standing
-                )
+                lines = [f"{margin.constraint.quantity.name} {margin.reason}"]
+                lines += [_says(margin, info.name, last)] if last is not None and last >= low else []
+                return _nothing(info.name, lines, standing)
             lines.append(f"{margin.constraint.quantity.name} {margin.reason}")
             if start > first:
                 first = start
                 lines += [_says(margin, info.name, start - step)] if start > low else []
                 lines += [_says(margin, info.name, start)]
     if last is not None and first > last:
-        return _nothing(margins, info.name, low, lines, standing)
+        return _nothing(info.name, lines, standing)
     if last is not None and last == high:
         lines.append(f"{info.name} = {last} is the end of the range: {info}" + _of_domain(guards))
     elif last is None:
@@ -259,15 +283,18 @@ def _at(value: Expr, name: str) -> Callable[[int], int]:
 
 
 def _last_true(at: Callable[[int], int], low: int, high: int | None, step: int) -> int | None:
-    """Largest admissible size with at(size) >= 0 for a non-increasing margin; None when the smallest fails."""
+    """Largest admissible size with at(size) >= 0 for a non-increasing margin.
+
+    None when the smallest fails, _FAR when none is found to fail.
+    """
     if at(low) < 0:
         return None
     if high is None:
         reach = step
         while at(low + reach) >= 0:
             reach *= 2
-            if reach > _FAR:  # nobody has larger tensors
-                return low + _FAR // step * step
+            if reach > _FAR:
+                return _FAR
         high = low + reach
     elif at(high) >= 0:
         return high
@@ -279,6 +306,10 @@ def _last_true(at: Callable[[int], int], low: int, high: int | None, step: int) 
 
 
 def _first_true(at: Callable[[int], int], low: int, high: int | None, step: int) -> int | None:
+    """Smallest admissible size with at(size) >= 0 for a non-decreasing margin.
+
+    None when the largest fails, _FAR when none is found to hold.
+    """
     if at(low) >= 0:
         return low
     end = high
@@ -287,7 +318,7 @@ def _first_true(at: Callable[[int], int], low: int, high: int | None, step: int)
         while at(low + reach) < 0:
             reach *= 2
             if reach > _FAR:
-                return None
+                return _FAR
         end = low + reach
     elif at(end) < 0:
         return None
@@ -312,7 +343,7 @@ def _says(margin: _Margin, name: str, size: int) -> str:
     return f"at {name} = {size:,} {quantity.name} = {amount:,} {true_op} {limit:,} {quantity.unit}"
 
 
-def _nothing(margins: list[_Margin], name: str, low: int, lines: list[str], standing: Standing) -> Solution:
+def _nothing(name: str, lines: list[str], standing: Standing) -> Solution:
     proof = "; ".join(dict.fromkeys(lines)) or "the constraints exclude each other"
     return Solution(name, None, None, (), "bisection on a proved monotone form", proof, standing)
 
@@ -327,6 +358,8 @@ def _scan(margins: list[_Margin], guards: list[Predicate], info: SymbolInfo, sta
     clipped = info.max is None or (end - start) // step >= SCAN_LIMIT
     end = min(end, start + (SCAN_LIMIT - 1) * step)
     sizes = np.arange(start, end + 1, step, dtype=np.int64)
+    if not sizes.size:
+        return _nothing(info.name, [f"no {info.name} lies in its range: {info}"], standing)
     good = np.ones(sizes.shape, dtype=bool)
     for margin in margins:
         good &= np.asarray(over_arrays(margin.value, (info.name,))(sizes) >= 0, dtype=bool)
@@ -359,9 +392,14 @@ def _scan(margins: list[_Margin], guards: list[Predicate], info: SymbolInfo, sta
 
 def _eventually(margins: list[_Margin], guards: list[Predicate], info: SymbolInfo, last: int) -> bool:
     """Proved to hold for every value beyond the scan."""
-    beyond = {info.name: (last, None)}
-    proved = all(is_nonnegative(m.value, beyond) or proves_nonnegative(m.value, beyond) for m in margins)
-    return proved and all(decide(g, beyond) is True for g in guards)
+    proved = all(_everywhere(m.value, info.name, last) for m in margins)
+    return proved and all(decide(g, {info.name: (last, None)}) is True for g in guards)
+
+
+def _everywhere(value: Expr, name: str, low: int) -> bool:
+    """Proved non-negative for every size from `low` on."""
+    beyond = {name: (low, None)}
+    return is_nonnegative(value, beyond) or proves_nonnegative(value, beyond)
 
 
 def _holds_at(guard: Predicate, name: str, sizes: object) -> object:

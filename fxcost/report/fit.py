@@ -10,7 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from fxcost.query.fit import FitAnswer, FitRow
-from fxcost.query.solve import Solution
 from fxcost.query.units import human
 from fxcost.report.json import compact
 from fxcost.report.solve import proof, solution_data
@@ -35,9 +34,7 @@ def _answer(model: str, answer: FitAnswer, at: Mapping[str, int] | None) -> list
     for row in answer.rows:
         table.add_row(*_cells(row, answer.wrt))
     parts: list[RenderableType] = [head, table]
-    if answer.largest is not None and answer.wrt is not None:
-        parts += largest_lines(answer.wrt, answer.largest, answer.rows)
-    return [*parts, Text("")]
+    return [*parts, *largest_lines(answer), Text("")]
 
 
 def _cells(row: FitRow, wrt: str | None) -> tuple[str, ...]:
@@ -51,16 +48,21 @@ def _cells(row: FitRow, wrt: str | None) -> tuple[str, ...]:
     return f"{row.what} ({row.level}{note})", need, have, margin, row.verdict, best
 
 
-def largest_lines(wrt: str, solution: Solution, rows: Sequence[FitRow]) -> list[RenderableType]:
+def largest_lines(answer: FitAnswer) -> list[RenderableType]:
     """The largest size that fits with its proof; where none does, the largest of each check alone."""
+    solution = answer.largest
+    if solution is None:
+        return []
+    given = ", ".join(f"{name}={value}" for name, value in answer.given.items())
+    aside = f" ({given})" if given else ""
     if solution.max is not None:
-        return [Text(f"largest {wrt} that fits: {solution.max:,}"), *proof(solution)]
+        return [Text(f"largest {answer.wrt} that fits{aside}: {solution.max:,}"), *proof(solution)]
     if solution.feasible:
-        return [Text(f"every {wrt} fits"), *proof(solution)]
-    lines = [Text(f"no {wrt} fits"), *proof(solution)]
-    for row in rows:
+        return [Text(f"every {answer.wrt} fits{aside}"), *proof(solution)]
+    lines = [Text(f"no {answer.wrt} fits{aside}"), *proof(solution)]
+    for row in answer.rows:
         if row.decides and row.largest is not None and row.largest.max is not None:
-            lines += [Text(f"{row.what} alone: {wrt} <= {row.largest.max:,}"), *proof(row.largest)]
+            lines += [Text(f"{row.what} alone: {answer.wrt} <= {row.largest.max:,}"), *proof(row.largest)]
     return lines
 
 
@@ -73,6 +75,7 @@ def _plain(answer: FitAnswer) -> dict[str, Any]:
     return {
         "fits": answer.verdict,
         "for": answer.wrt,
+        "given": dict(answer.given),
         "largest": answer.largest and solution_data(answer.largest),
         "checks": [
             {

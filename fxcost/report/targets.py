@@ -69,7 +69,6 @@ def _details(name: str, estimate: Estimate, answer: FitAnswer | None) -> Rendera
         grid.add_row(f"  fits: {estimate.fits.verdict_of(row)}", f"{row.what}: {needed} of {have} ({row.level}{aside})")
     for term in estimate.dropped_terms:
         grid.add_row(Text("  left out", style="yellow"), Text(term, style="yellow"))
-    largest: list[RenderableType] = []
-    if answer is not None and answer.largest is not None and answer.wrt is not None:
-        largest = [Padding(line, (0, 0, 0, 2)) for line in largest_lines(answer.wrt, answer.largest, answer.rows)]
+    lines = [] if answer is None else largest_lines(answer)
+    largest = [Padding(line, (0, 0, 0, 2), expand=False) for line in lines]
     return Group(Text(f"{name}, runtime {estimate.target.runtime}{dtype}"), grid, *largest)

@@ -46,8 +46,8 @@ def members(solution: Solution, low: int, high: int, step: int) -> list[int]:
     return [
         value
         for first, last in solution.set
-        for value in range(first, (high if last is None else last) + 1, step)
-        if low <= value <= high
+        for value in range(first, (high if last is None else min(last, high)) + 1, step)
+        if low <= value
     ]
 
 
@@ -213,6 +213,9 @@ def test_multiples() -> None:
     solution = solve([quantity(H * H) <= 10_000], "H", [SymbolInfo("H", 10, None, 32)])
     assert solution.set == ((32, 96),), "96 is the last multiple of 32 up to 100"
     assert not solve([quantity(H * H) <= 10_000], "H", [SymbolInfo("H", 97, 127, 32)]).feasible
+    for form in (H, mod(H, 10)):
+        nothing = solve([quantity(form) <= 9], "H", [SymbolInfo("H", 33, 63, 32)])
+        assert "no H lies in its range: 33 <= H <= 63, a multiple of 32" in nothing.proof
 
 
 def test_a_form_that_is_not_monotone_is_scanned() -> None:

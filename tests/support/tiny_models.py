@@ -198,3 +198,51 @@ def returns_tensor() -> Tensor:
 def needs(width: int) -> nn.Module:
     """Want an argument."""
     return nn.Linear(width, width)
+
+
+def huge() -> nn.Module:
+    """2^36 weights, 256 GiB: only where weights are never allocated can this be built."""
+    return nn.Linear(1 << 18, 1 << 18, bias=False)
+
+
+class Tied(nn.Module):
+    """One tensor under two names: 50 * 16 parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(50, 16)
+        self.out = nn.Linear(16, 50, bias=False)
+        self.out.weight = self.embed.weight
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.out(self.embed(ids))  # type: ignore[no-any-return]
+
+
+class Counter(nn.Module):
+    """Updates a buffer in place while it runs."""
+
+    seen: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen.add_(x.sum(0))
+        return x * self.seen
+
+
+class Attention(nn.Module):
+    """Self-attention of 4 heads in 32 channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(32, 4, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.attention(x, x, x, need_weights=False)[0]  # type: ignore[no-any-return]
+
+
+def encoder() -> nn.Module:
+    """A layer of a transformer: self-attention and a perceptron of 64 hidden channels."""
+    return nn.TransformerEncoderLayer(32, 4, 64, batch_first=True)
