@@ -143,6 +143,8 @@ def _analyze(
 
     point = parse_point(at) if at is not None else None
     positional, named = split_named(inputs or [])
+    if inputs and model.endswith(".mlir"):
+        _complain(f"{model} says what its inputs are; -i is left out")
     hints = tuple(f"{name}@{size}" for name, size in (point or {}).items() if size > 1)
     with _progress() as progress:
 

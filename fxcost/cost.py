@@ -245,7 +245,7 @@ class Cost:
         ties = dict(tie or {})
         if wrt is None:
             wrt, ties = default_unknown(symbols, ties)
-        point = check_point(symbols, at or {})
+        point = check_point(self.graph.symbols, at or {})
         open_names = [s for s in symbols if s.name not in point and s.name != wrt and s.name not in ties]
         domain = self._domain + self.facts[Totals].guards
         for s in open_names:

@@ -170,6 +170,12 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     assert ran.stderr == ""
 
 
+def test_inputs_of_a_graph_from_text_are_its_own() -> None:
+    ran = shell("query DATA/resnet18.mlir params -i N,3,H,W")
+    assert (ran.code, ran.out) == (0, f"{RESNET_PARAMS} elements\n")
+    assert ran.err.endswith("resnet18.mlir says what its inputs are; -i is left out\n")
+
+
 # -- query ---------------------------------------------------------------------------------------------------------
 def test_query_prints_a_formula_or_a_number() -> None:
     assert answer(f"query DATA/resnet18.mlir macs {RESNET_224}") == f"{RESNET_MACS} MAC\n"
@@ -428,9 +434,63 @@ def test_sizes_that_only_the_user_knows_are_tried_as_a_hint() -> None:
 
 
 def test_sizes_that_the_data_decides() -> None:
-    assert "data_0 known only at run time, give sizes with --at" in answer("report MODELS:Found -i N,8 --at N=3")
+    line = "MODELS:Found -i N,8 --target t4"
+    assert "At N=3 (data_0 decided by the data, give data_0 with --at)" in answer(f"report {line} --at N=3")
+    assert "(data_0 decided by the data, give N, data_0 with --at)" in answer(f"report {line}")
+    assert "t4: depends on the sizes" in answer(f"fit {line}")
+    # An input of 8 floats a row beside indices of 16 bytes for each of 5 finds, twice: 16 GB are reached just below.
+    assert re.search(r"largest N that fits: 49\d,\d{3},\d{3}\n", answer(f"fit {line} --at data_0=5"))
     # Indices are pairs of 8 bytes: five of them are written by nonzero, five more by the product.
     assert answer("query MODELS:Found write_bytes -i N,8 --at N=3,data_0=5") == f"{2 * 5 * 16} bytes\n"
+
+
+# -- formulas that do not hold everywhere --------------------------------------------------------------------------
+@pytest.fixture
+def guarded(tmp_path: Path) -> Path:
+    """The language model, whose formulas are said not to hold for a batch of one."""
+    text = (DATA / "tiny_llama.mlir").read_text()
+    path = tmp_path / "guarded.mlir"
+    path.write_text(text.replace("fxcost.symbols", 'fxcost.domain = ["N != 1"], fxcost.symbols', 1))
+    return path
+
+
+def test_sizes_are_chosen_where_the_formulas_hold(guarded: Path) -> None:
+    assert "At N=5, S=37 (sizes chosen here" in run("report", guarded).out, "the traced sizes"
+    assert "largest S that fits (N=5): " in run("fit", guarded, "--target", "t4").out
+
+
+def test_solving_stays_where_the_formulas_hold(guarded: Path) -> None:
+    line: list[str | Path] = ["solve", guarded, "macs <= 1G", "--for"]
+    assert run(*line, "N", "--at", "S=64").out.startswith("2 <= N <= ")
+    ran = run(*line, "S", "--at", "N=1")
+    assert ran.code == 2
+    assert "N != 1" in ran.err
+    ran = run(*line, "S", "--tie", "N=S")
+    assert ran.out.startswith("2 <= S <= "), "one is outside"
+
+
+# -- zoos and fixtures (slow) --------------------------------------------------------------------------------------
+@pytest.mark.slow
+def test_zoos_load_in_a_fresh_process(tmp_path: Path) -> None:
+    """The loaders of one zoo must not lean on what another one has imported."""
+    config = {"model_type": "bert", "hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    for model, spec in (
+        (f"hf:{tmp_path}", "i64[N,S]"),
+        ("timm:resnet18", "N,3,H,W"),
+        ("torchvision:resnet18", "N,3,H,W"),
+    ):
+        ran = _python("from fxcost.cli import main\n", "query", model, "params", "-i", spec)
+        assert (ran.code, ran.err) == (0, ""), model
+        if "resnet18" in model:
+            assert ran.out == f"{RESNET_PARAMS} elements\n"
+
+
+@pytest.mark.slow
+def test_the_committed_graphs_are_what_export_writes(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, str(DATA / "make_fixtures.py"), str(tmp_path)], check=True)
+    for path in tmp_path.glob("*.mlir"):
+        assert path.read_text() == (DATA / path.name).read_text(), f"run tests/data/make_fixtures.py for {path.name}"
 
 
 def test_a_model_that_does_nothing() -> None:

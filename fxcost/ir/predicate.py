@@ -5,12 +5,22 @@ A predicate is a comparison, a conjunction or a disjunction. Negation is pushed 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import operator
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from fxcost.ir.evaluate import evaluate
 from fxcost.ir.expr import Expr, Range, bounds, substitute, total
 
+_OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 _NEGATED = {"==": "!=", "!=": "==", "<=": ">", ">": "<=", "<": ">=", ">=": "<"}
 
 
@@ -85,7 +95,7 @@ def holds(predicate: Predicate, env: Mapping[str, int]) -> bool:
     if isinstance(predicate, AnyOf):
         return any(holds(p, env) for p in predicate.parts)
     difference = evaluate(predicate.left - predicate.right, env)
-    return _sign_fits(predicate.op, difference)
+    return bool(fits_sign(predicate.op, difference))
 
 
 def decide(predicate: Predicate, ranges: Mapping[str, Range] | None = None) -> bool | None:
@@ -99,7 +109,7 @@ def decide(predicate: Predicate, ranges: Mapping[str, Range] | None = None) -> b
     low, high = bounds(predicate.left - predicate.right, ranges)
     # The extremes of the interval: if the comparison has one value on all of it, that value is certain.
     if low is not None and low == high:
-        return _sign_fits(predicate.op, low)
+        return bool(fits_sign(predicate.op, low))
     positive, negative = low is not None and low > 0, high is not None and high < 0
     if predicate.op in {"==", "!="}:
         return (predicate.op == "!=") if positive or negative else None
@@ -112,15 +122,9 @@ def decide(predicate: Predicate, ranges: Mapping[str, Range] | None = None) -> b
     return predicate.op == ">=" if low is not None and low >= 0 else None
 
 
-def _sign_fits(op: str, difference: int) -> bool:
-    return {
-        "==": difference == 0,
-        "!=": difference != 0,
-        "<": difference < 0,
-        "<=": difference <= 0,
-        ">": difference > 0,
-        ">=": difference >= 0,
-    }[op]
+def fits_sign(op: str, difference: Any) -> Any:
+    """`difference OP 0`, for a number or element by element for an array."""
+    return _OPERATORS[op](difference, 0)
 
 
 def replace_symbols(predicate: Predicate, env: Mapping[str, Expr | int]) -> Predicate:

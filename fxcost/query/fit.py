@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from fxcost.ir.expr import substitute
 from fxcost.ir.graph import Standing
 from fxcost.ir.predicate import Predicate
 from fxcost.ir.symbols import SymbolInfo
 from fxcost.passes.fits import Check, Fits
-from fxcost.query.quantity import Constraint, Quantity
+from fxcost.query.quantity import Quantity
 from fxcost.query.solve import Solution, solve
 
 
@@ -58,16 +59,21 @@ def answer(
 ) -> FitAnswer:
     """Evaluate a target's checks at a point and solve them for `wrt`; other symbols come from `at` and `tie`."""
     here = checks.at(at)
-    fixed = {n: v for n, v in at.items() if n != wrt and n not in tie}
+    names = {s.name for s in symbols}
+    fixed = {n: v for n, v in at.items() if n in names and n != wrt and n not in tie}
+    counts = {n: v for n, v in at.items() if n not in names}  # sizes that the data decides
 
-    def limit(row: Check) -> Constraint | None:
-        if row.have_bytes is None:
+    def solved(rows: Sequence[Check]) -> Solution | None:
+        """The largest size that passes all rows; None where one of them is open for another reason than this size."""
+        needs = [(row, substitute(row.need_bytes, counts)) for row in rows if row.have_bytes is not None]
+        if wrt is None or not needs or any(need.symbols - names for _, need in needs):
             return None
-        need = Quantity(row.what, "bytes", row.need_bytes, standing, domain, tuple(symbols))
-        return need <= row.have_bytes
+        limits = [
+            Quantity(row.what, "bytes", need, standing, domain, tuple(symbols)) <= (row.have_bytes or 0)
+            for row, need in needs
+        ]
+        return solve(limits, wrt, symbols, fixed, tie)
 
-    limits = [limit(row) for row in checks.rows]
-    deciding = [c for c, row in zip(limits, checks.rows, strict=True) if c is not None and row.decides]
     rows = tuple(
         FitRow(
             bound.what,
@@ -76,11 +82,11 @@ def answer(
             bound.have_bytes,
             here.verdict_of(bound),
             bound.decides,
-            solve([c], wrt, symbols, fixed, tie) if wrt is not None and c is not None else None,
+            solved([check]),
         )
-        for bound, c in zip(here.rows, limits, strict=True)
+        for bound, check in zip(here.rows, checks.rows, strict=True)
     )
-    largest = solve(deciding, wrt, symbols, fixed, tie) if wrt is not None and deciding else None
+    largest = solved([row for row in checks.rows if row.decides])
     return FitAnswer(name, here.verdict, rows, wrt, largest, {**fixed, **tie})
 
 

@@ -13,7 +13,7 @@ from fxcost.errors import ModelError, OutsideDomain, SpecError
 from fxcost.ir.evaluate import evaluate, over_arrays
 from fxcost.ir.expr import Expr, Range, as_expr, const, substitute
 from fxcost.ir.graph import Standing
-from fxcost.ir.predicate import AllOf, AnyOf, Compare, Predicate, decide, holds, replace_symbols, symbols_of
+from fxcost.ir.predicate import AllOf, AnyOf, Compare, Predicate, decide, fits_sign, holds, replace_symbols, symbols_of
 from fxcost.ir.symbols import SymbolInfo, check_point, ranges_of
 
 if TYPE_CHECKING:
@@ -229,14 +229,7 @@ def _mask_of_comparison(guard: Compare) -> Callable[[Mapping[str, Any]], Any]:
 
     def test(columns: Mapping[str, Any]) -> Any:
         value = function(*(columns[n] for n in names))
-        return {
-            "==": value == 0,
-            "!=": value != 0,
-            "<": value < 0,
-            "<=": value <= 0,
-            ">": value > 0,
-            ">=": value >= 0,
-        }[guard.op]
+        return fits_sign(guard.op, value)
 
     return test
 

@@ -13,7 +13,7 @@ from fxcost.errors import SpecError, nearest
 from fxcost.ir.evaluate import compiled, over_arrays
 from fxcost.ir.expr import Expr, as_expr, const, is_nonnegative, mod, substitute, symbol
 from fxcost.ir.graph import Standing
-from fxcost.ir.predicate import Compare, Predicate, decide, holds, replace_symbols
+from fxcost.ir.predicate import Compare, Predicate, decide, fits_sign, holds, replace_symbols
 from fxcost.ir.prove import monotone_reason, proves_nonnegative
 from fxcost.ir.reader import parse_expr
 from fxcost.ir.symbols import SymbolInfo, check_point
@@ -408,14 +408,7 @@ def _holds_at(guard: Predicate, name: str, sizes: object) -> object:
     array = np.asarray(sizes)
     if isinstance(guard, Compare):
         difference = np.asarray(over_arrays(guard.left - guard.right, (name,))(array))
-        return {
-            "==": difference == 0,
-            "!=": difference != 0,
-            "<": difference < 0,
-            "<=": difference <= 0,
-            ">": difference > 0,
-            ">=": difference >= 0,
-        }[guard.op]
+        return fits_sign(guard.op, difference)
     return np.array([holds(guard, {name: int(size)}) for size in array], dtype=bool)
 
 

@@ -107,7 +107,9 @@ def _where(summary: Summary) -> str:
     where = "At " + ", ".join(f"{n}={v}" for n, v in point.items()) if point else ""
     missing = [s.name for s in summary.symbols if s.name not in point]
     if missing:
-        return f"{where or 'Formulas'} ({', '.join(missing)} known only at run time, give sizes with --at)"
+        data = ", ".join(s.name for s in summary.symbols if s.kind == "data" and s.name in missing)
+        why = f"{data} decided by the data, " if data else ""
+        return f"{where or 'Totals'} ({why}give {', '.join(missing)} with --at)"
     chosen = [n for n in point if n not in (summary.at or {})]
     if not chosen:
         return where

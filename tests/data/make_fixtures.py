@@ -1,4 +1,4 @@
-"""Write the committed graphs beside this file again: `python tests/data/make_fixtures.py` from the project's root.
+"""Write the committed graphs beside this file again: `python tests/data/make_fixtures.py [FOLDER]`.
 
 Each is what `fxcost export --to mlir` writes, so that most tests of queries, reports and the command line need no
 torch. Run it after a change of lowering or of the text form, and read the difference before committing it.
@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 
 LLAMA = {
     "architectures": ["LlamaForCausalLM"],
@@ -28,8 +28,8 @@ LLAMA = {
 }
 
 
-def main() -> None:
-    """Export every fixture; each capture runs in a process of its own."""
+def write(target: Path) -> None:
+    """Export every fixture into `target`; each capture runs in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "tiny_llama").mkdir()
         Path(folder, "tiny_llama", "config.json").write_text(json.dumps(LLAMA), encoding="utf-8")
@@ -38,11 +38,11 @@ def main() -> None:
             ("torchvision:mobilenet_v2", "N,3,H,W"),
             ("hf:tiny_llama", "i64[N,S]"),
         ):
-            output = HERE / f"{model.partition(':')[2]}.mlir"
+            output = target / f"{model.partition(':')[2]}.mlir"
             command = [sys.executable, "-m", "fxcost", "export", model, "-i", spec, "--to", "mlir", "-o", str(output)]
             subprocess.run(command, check=True, cwd=folder, env={**os.environ, "HF_HUB_OFFLINE": "1"})
             print(f"{output.name}: {output.stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":
-    main()
+    write(Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else HERE)

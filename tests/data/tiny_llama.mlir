@@ -221,4 +221,4 @@
     %linear_14 = "aten.linear"(%slice_23, %p_lm_head_weight) {fxcost.slots = ["input", "weight"]} : (tensor<?x?x64xf32, #fxcost.shape<"[N, S, 64]">>, tensor<1000x64xf32>) -> tensor<?x?x1000xf32, #fxcost.shape<"[N, S, 1000]">> loc("lm_head"("transformers/models/llama/modeling_llama.py":468:0))
     "func.return"(%linear_14) : (tensor<?x?x1000xf32, #fxcost.shape<"[N, S, 1000]">>) -> ()
   }) {function_type = (tensor<?x?xi64, #fxcost.shape<"[N, S]">>) -> (tensor<?x?x1000xf32, #fxcost.shape<"[N, S, 1000]">>), sym_name = "forward"} : () -> ()
-}) {fxcost.version = 1 : i64, fxcost.name = "hf:tiny_llama", fxcost.symbols = [{name = "N", min = 1, hint = 5}, {name = "S", min = 1, hint = 37}], fxcost.notes = ["captured: symbolic"]} : () -> ()
+}) {fxcost.version = 1 : i64, fxcost.name = "hf:tiny_llama", fxcost.symbols = [{name = "N", min = 1, hint = 5}, {name = "S", min = 1, hint = 37}], fxcost.notes = ["captured: symbolic", "use_cache was switched off: a key-value cache is no tensor that a graph can return", "no self-check: the eager model does not run on tensors without values"]} : () -> ()
