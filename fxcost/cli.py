@@ -143,8 +143,6 @@ def _analyze(
 
     point = parse_point(at) if at is not None else None
     positional, named = split_named(inputs or [])
-    if inputs and model.endswith(".mlir"):
-        _complain(f"{model} says what its inputs are; -i is left out")
     hints = tuple(f"{name}@{size}" for name, size in (point or {}).items() if size > 1)
     with _progress() as progress:
 
@@ -178,6 +176,8 @@ def _analyze(
             raise typer.Exit(130) from None
         except SystemExit as error:
             raise CaptureError(f"{model}: its code called sys.exit({error.code!r}) while it ran") from error
+    if inputs and model.endswith(".mlir"):
+        _complain(f"{model} says what its inputs are; -i is left out")
     for warning in found[0].warnings:
         _complain(warning)
     return found

@@ -96,6 +96,11 @@ class Cost:
         return dict(self.facts[Costs].unknown)
 
     @property
+    def params_by_dtype(self) -> dict[str, int]:
+        """Parameter elements by element type."""
+        return dict(self.facts[Totals].params_by_dtype)
+
+    @property
     def standing(self) -> Standing:
         """Standing of the counted totals."""
         return self.graph.standing.combine(Standing.LOWER) if self.unknown_ops else self.graph.standing

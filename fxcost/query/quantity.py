@@ -97,8 +97,9 @@ class Quantity:
         return to_sympy(self.value)
 
     def compile(self) -> Callable[..., np.ndarray[Any, Any]]:
-        """A vectorised function of int64 arrays, one keyword a symbol, exact at every size.
+        """A vectorised function of int64 arrays, exact at every size.
 
+        One keyword a symbol; positional arrays are taken in the order of `symbols`, those that matter only.
         Points outside the domain come back masked (numpy.ma); without a domain the result is a plain array.
         """
         names = tuple(sorted(self.value.symbols))
@@ -106,10 +107,14 @@ class Quantity:
         checks = [_mask_of(guard) for guard in self.domain]
         needed = set(names).union(*(symbols_of(guard) for guard in self.domain))
         known = {s.name for s in self.symbols} | needed
+        order = tuple(s.name for s in self.symbols if s.name in needed)
 
-        def call(**columns: Any) -> np.ndarray[Any, Any]:
+        def call(*positional: Any, **columns: Any) -> np.ndarray[Any, Any]:
             import numpy as np
 
+            if len(positional) > len(order):
+                raise SpecError(f"{self.name} takes {len(order)} arrays ({', '.join(order)}), found {len(positional)}")
+            columns = dict(zip(order, positional, strict=False)) | columns
             unknown, missing = columns.keys() - known, needed - columns.keys()
             if unknown or missing:
                 raise SpecError(
