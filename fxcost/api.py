@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str], None]
 MODES = ("inference",)
-NOT_CHECKED = "no self-check: the eager model does not run on tensors without values"
+NOT_CHECKED = "no self-check: no other size was found that the eager model runs at without values"
 
 
 def analyze(

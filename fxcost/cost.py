@@ -20,7 +20,7 @@ from fxcost.pipeline import DEFAULTS, Facts, Options
 from fxcost.query.breakdown import METRICS, ModuleRow, NodeRow, flatten, module_tree, node_rows, op_sums
 from fxcost.query.explain import Explanation, explain_node, find_nodes
 from fxcost.query.fit import FitAnswer, answer, default_unknown
-from fxcost.query.quantity import Constraint, Quantity, inside, may_hold
+from fxcost.query.quantity import Constraint, Quantity, inside, may_hold, without_pinned
 from fxcost.query.regions import Variant, domain_without, excluded_ones, total_over_regions
 from fxcost.query.solve import Solution, solve
 from fxcost.query.table import Table
@@ -29,6 +29,7 @@ from fxcost.report.summary import Summary
 if TYPE_CHECKING:
     from fxcost.passes.estimate import Estimate
     from fxcost.passes.fits import Fits
+    from fxcost.passes.schedule import Schedule
     from fxcost.target import Target
 
 
@@ -122,7 +123,7 @@ class Cost:
         domain = self._domain + (totals.guards if name in IN_MEMORY else ())
         symbols = tuple(s for s in self.graph.symbols if s.kind == "size" or s.name in value.symbols)
         again = self._recaptured if self.origin.again is not None else None
-        return Quantity(name, UNITS[name], value, standing, domain, symbols, again)
+        return Quantity(name, UNITS[name], value, standing, domain, symbols, self.graph.pinned, again)
 
     def _recaptured(self, name: str, point: Mapping[str, int]) -> int:
         value = self.recapture(point).total(name).at(point)
@@ -200,9 +201,13 @@ class Cost:
         """Rule, formula, bindings, convention and source line of a node, or of the first node of a module."""
         return explain_node(self.graph, self.facts, find_nodes(self.graph, name)[0])
 
+    def _point(self, sizes: Mapping[str, int]) -> dict[str, int]:
+        """The sizes as integers within their ranges; pinned ones may be given and are dropped."""
+        return check_point(self.graph.symbols, without_pinned(sizes, self.graph.pinned))
+
     def peak_owner(self, **sizes: int) -> Owner:
         """Which step owns the peak at a point, and what is alive there."""
-        point = check_point(self.graph.symbols, sizes)
+        point = self._point(sizes)
         missing = [s.name for s in self.graph.symbols if s.name not in point]
         if missing:
             raise SpecError(f"peak_owner needs a size for {', '.join(missing)}")
@@ -227,11 +232,24 @@ class Cost:
         from fxcost.target import load_target
 
         machine = load_target(target) if isinstance(target, str) else target
-        point = check_point(self.graph.symbols, at) if at is not None else None
+        point = self._point(at) if at is not None else None
         here = self.at_point(point) if point is not None else self
         known = {s.name for s in here.graph.symbols}
         within = {n: v for n, v in point.items() if n in known} if point is not None else None
         return estimate(here.graph, here.facts, machine, dtype, within)
+
+    def schedule(self, at: Mapping[str, int] | None = None, time_limit: float = 60.0, *, fold: bool = True) -> Schedule:
+        """The execution order with the least peak memory at a point, with its proof or the gap that is left.
+
+        With `fold`, nodes that depend on parameters alone count as computed before the run.
+        """
+        from fxcost.passes.schedule import schedule
+
+        point = self._point(at or {})
+        here = self.at_point(point)
+        known = {s.name for s in here.graph.symbols}
+        within = {name: size for name, size in point.items() if name in known}
+        return schedule(here.graph, here.facts, within, time_limit, fold=fold)
 
     def fit(
         self,
@@ -250,7 +268,7 @@ class Cost:
         ties = dict(tie or {})
         if wrt is None:
             wrt, ties = default_unknown(symbols, ties)
-        point = check_point(self.graph.symbols, at or {})
+        point = self._point(at or {})
         open_names = [s for s in symbols if s.name not in point and s.name != wrt and s.name not in ties]
         domain = self._domain + self.facts[Totals].guards
         for s in open_names:
@@ -286,7 +304,7 @@ class Cost:
         by: str = "module",
     ) -> Summary:
         """Everything a report shows, as one plain object; `fxcost.report.formats.render` turns it into text."""
-        point = check_point(self.graph.symbols, at) if at is not None else None
+        point = self._point(at) if at is not None else None
         complete = point is not None and all(s.name in point for s in self.graph.symbols)
         shown = point if complete else self._nominal(point)
         here = self.at_point(shown) if shown is not None else self

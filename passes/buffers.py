@@ -12,7 +12,7 @@ from itertools import product
 
 from fxcost.ir.expr import Expr
 from fxcost.ir.graph import Graph
-from fxcost.ir.predicate import TRUE, Predicate, all_of, decide, negate
+from fxcost.ir.predicate import TRUE, AllOf, AnyOf, Predicate, all_of, comparisons, decide, negate
 from fxcost.ir.symbols import ranges_of
 from fxcost.ir.types import TensorType
 from fxcost.ir.widths import activation_bytes
@@ -22,7 +22,7 @@ from fxcost.passes.storage import Storage
 from fxcost.pipeline import Facts, register_pass
 
 MAX_CONDITIONS = 4
-"""With more distinct conditions than this the generic case alone is counted, and the conditions become guards."""
+"""With more distinct comparisons than this the generic case alone is counted, and the conditions become guards."""
 
 STATE = ""
 """Root of everything that lives in the model's own tensors."""
@@ -70,17 +70,28 @@ def buffers(graph: Graph, facts: Facts) -> Buffers:
     storage = facts[Storage]
     order = facts.options.order or tuple(range(len(graph.nodes)))
     conditions = storage.conditions
+    atoms = tuple(dict.fromkeys(atom for condition in conditions for atom in comparisons(condition)))
     guards: tuple[Predicate, ...] = ()
-    if len(conditions) > MAX_CONDITIONS:
-        guards, conditions = tuple(negate(c) for c in conditions), ()
+    if len(atoms) > MAX_CONDITIONS:
+        guards, conditions, atoms = tuple(negate(c) for c in conditions), (), ()
     ranges = ranges_of(graph.symbols)
     cases = []
-    for truth in product((False, True), repeat=len(conditions)):
-        chosen = dict(zip(conditions, truth, strict=True))
-        when = all_of(c if holds else negate(c) for c, holds in chosen.items())
+    for values in product((False, True), repeat=len(atoms)):
+        truth: dict[Predicate, bool] = dict(zip(atoms, values, strict=True))
+        when = all_of(atom if holds else negate(atom) for atom, holds in truth.items())
         if decide(when, ranges) is not False:
+            chosen = {condition: _follows(condition, truth) for condition in conditions}
             cases.append(Case(when, _blocks(graph, facts, order, chosen)))
     return Buffers(tuple(cases), guards, order)
+
+
+def _follows(condition: Predicate, truth: Mapping[Predicate, bool]) -> bool:
+    """Truth of a condition, given that of its comparisons."""
+    if isinstance(condition, AllOf):
+        return all(_follows(part, truth) for part in condition.parts)
+    if isinstance(condition, AnyOf):
+        return any(_follows(part, truth) for part in condition.parts)
+    return truth[condition]
 
 
 def roots_of(

@@ -54,18 +54,19 @@ def costs(graph: Graph, facts: Facts) -> Costs:
         found = find(node.op)
         if found is None:
             unknown[node.op] = unknown.get(node.op, 0) + 1
-        call = call_of(graph, node)
+        call = call_of(graph, node, storage.homes)
         detail = apply_rule(found, call)
         kind = kind_of(call) or "unknown"
         rows.append(_priced(graph, node, found, kind, detail, storage, options.weights, options.activations))
     return Costs(tuple(rows), unknown)
 
 
-def call_of(graph: Graph, node: Node) -> Call:
-    """The call as its rule sees it."""
+def call_of(graph: Graph, node: Node, homes: Mapping[str, str] | None = None) -> Call:
+    """The call as its rule sees it; `homes` are views of the model's own tensors (see Storage)."""
+    known = homes if homes is not None else {state: state for state in graph.state_of}
     types = tuple(graph.types[operand] for operand in node.operands)
     roles = tuple(
-        graph.state_of[operand].kind if operand in graph.state_of else "activation" for operand in node.operands
+        graph.state_of[known[operand]].kind if operand in known else "activation" for operand in node.operands
     )
     return Call(node, types, roles)
 
@@ -96,7 +97,7 @@ def _priced(
 ) -> NodeCost:
     copied = _copied(node, kind, storage)
     moved = kind in {"view", "movement"}
-    reads, writes, fetched = traffic(graph, node, detail, weights, activations)
+    reads, writes, fetched = traffic(graph, node, detail, weights, activations, storage.homes)
     nothing = kind in {"unknown", "free"}
     return NodeCost(
         macs=detail.macs,
@@ -117,6 +118,7 @@ def traffic(
     detail: OpCost,
     weights: tuple[tuple[str, str], ...],
     activations: str | None,
+    homes: Mapping[str, str],
     stored: Mapping[str, TensorType] | None = None,
 ) -> tuple[Expr, Expr, Expr]:
     """Bytes of activations read, results written and weights fetched by one call.
@@ -133,13 +135,14 @@ def traffic(
             continue
         touched.add(operand)
         elements = detail.reads.get(position, kind.numel)
-        state = graph.state_of.get(operand)
-        if state is None:
+        if operand not in homes:
             reads.append(activation_bytes(kind, elements, activations))
-        elif elements is kind.numel:
-            fetched.append(weight_bytes(kind, state.paths, weights))
-        else:  # only some rows are taken: the same share of the deployed bytes, rounded up
-            fetched.append(ceildiv(weight_bytes(kind, state.paths, weights) * elements, kind.numel))
+            continue
+        state = graph.state_of[homes[operand]]
+        deployed = weight_bytes(state.type, state.paths, weights)
+        if elements is not state.type.numel:  # some rows or a slice: the same share of the deployed bytes, rounded up
+            deployed = ceildiv(deployed * elements, state.type.numel)
+        fetched.append(deployed)
     for position, value in enumerate(node.results):
         kind = forms.get(value.id, value.type)
         if isinstance(kind, TensorType):

@@ -71,7 +71,7 @@ def _virtual_values(graph: Graph, costs: Costs, storage: Storage) -> dict[str, s
     for node, cost in zip(graph.nodes, costs.rows, strict=True):
         if cost.kind not in {"pointwise", "affine"} or len(node.results) != 1:
             continue
-        operand = _only_activation(graph, node)
+        operand = _only_activation(graph, node, storage)
         result = node.results[0]
         if operand is None or storage.aliases.get(result.id) is not None:
             continue  # in-place and idle casts already live in their operand
@@ -84,8 +84,8 @@ def _virtual_values(graph: Graph, costs: Costs, storage: Storage) -> dict[str, s
     return virtual
 
 
-def _only_activation(graph: Graph, node: Node) -> str | None:
-    found = {o for o in node.operands if o not in graph.state_of and isinstance(graph.types[o], TensorType)}
+def _only_activation(graph: Graph, node: Node, storage: Storage) -> str | None:
+    found = {o for o in node.operands if o not in storage.homes and isinstance(graph.types[o], TensorType)}
     return next(iter(found)) if len(found) == 1 else None
 
 
@@ -125,7 +125,9 @@ def _group(
     ):  # a chain that starts at an input: its reader reads it
         reads = writes = ZERO
     elif virtual and not (reads.constant == 0 and writes.constant == 0):
-        reads, writes, _ = traffic(graph, node, lead.detail, options.weights, options.activations, stored)
+        reads, writes, _ = traffic(
+            graph, node, lead.detail, options.weights, options.activations, facts[Storage].homes, stored
+        )
     # Batch norm folds into its convolution's weights; other parameters of folded nodes are still fetched.
     fetched = [rows[i].weight_bytes for i in nodes if i == anchor or rows[i].kind != "affine"]
     return Group(

@@ -16,6 +16,7 @@ from fxcost.ir.graph import Graph, Node
 from fxcost.ir.types import TensorType
 from fxcost.passes.cost import Costs
 from fxcost.passes.peak import largest
+from fxcost.passes.storage import Storage
 from fxcost.pipeline import Facts, register_pass
 
 
@@ -37,10 +38,10 @@ class Lecture:
     peak_activations: Expr
 
 
-@register_pass("lecture", provides=Lecture, requires=(Costs,))
+@register_pass("lecture", provides=Lecture, requires=(Costs, Storage))
 def lecture(graph: Graph, facts: Facts) -> Lecture:
     """Fold and add up."""
-    costs = facts[Costs]
+    costs, storage = facts[Costs], facts[Storage]
     home = {v.id: v.id for v in graph.inputs if isinstance(v.type, TensorType)}
     sizes = {v: graph.tensor(v).numel for v in home}
     given = list(sizes.values())
@@ -50,7 +51,7 @@ def lecture(graph: Graph, facts: Facts) -> Lecture:
         results = [v for v in node.results if isinstance(v.type, TensorType)]
         if not sources or not results:
             continue
-        if len(sources) == 1 and _folds(costs.rows[position].kind, node, graph):
+        if len(sources) == 1 and _folds(costs.rows[position].kind, node, graph, storage):
             home |= {v.id: sources[0] for v in results}
             continue
         home |= {v.id: v.id for v in results}
@@ -61,17 +62,17 @@ def lecture(graph: Graph, facts: Facts) -> Lecture:
     return Lecture(tuple(layers), total([*given, *(layer.output for layer in layers)]), largest(steps, ranges))
 
 
-def _folds(kind: str, node: Node, graph: Graph) -> bool:
+def _folds(kind: str, node: Node, graph: Graph, storage: Storage) -> bool:
     if kind in {"pointwise", "affine"}:
-        return _activations(node, graph) == 1
+        return _activations(node, graph, storage) == 1
     if kind == "movement":  # a copy in another layout holds the same elements
         same = all(isinstance(v.type, TensorType) and v.type.numel is _first(node, graph).numel for v in node.results)
         return node.op.split(".")[1] in {"contiguous", "clone", "lift_fresh_copy", "_to_copy"} and same
     return kind in {"view", "free"}
 
 
-def _activations(node: Node, graph: Graph) -> int:
-    return len({o for o in node.operands if o not in graph.state_of and isinstance(graph.types[o], TensorType)})
+def _activations(node: Node, graph: Graph, storage: Storage) -> int:
+    return len({o for o in node.operands if o not in storage.homes and isinstance(graph.types[o], TensorType)})
 
 
 def _first(node: Node, graph: Graph) -> TensorType:

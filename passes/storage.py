@@ -7,11 +7,11 @@ casts, dropout) the same decision is made on symbols. Strides differ by device, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fxcost.ir.graph import Graph, Node
 from fxcost.ir.predicate import FALSE, TRUE, Predicate, decide
-from fxcost.ir.symbols import ranges_of
+from fxcost.ir.symbols import SymbolInfo, ranges_of
 from fxcost.ir.types import TensorType
 from fxcost.ops.layouts import layout_of_pointwise
 from fxcost.ops.registry import Call, find
@@ -30,11 +30,15 @@ class Alias:
 
 @dataclass(frozen=True)
 class Storage:
-    """Aliases by value id (absent: the value owns its memory), strides by value id, the device they hold for."""
+    """Aliases by value id (absent: the value owns its memory), strides by value id, the device they hold for.
+
+    `homes` maps the model's own tensors, and values that are always views of one, to that state's value id.
+    """
 
     aliases: Mapping[str, Alias]
     strides: Mapping[str, Strides]
     device: str
+    homes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def conditions(self) -> tuple[Predicate, ...]:
@@ -47,7 +51,7 @@ def storage(graph: Graph, facts: Facts) -> Storage:
     """Sweep the graph once in traced order."""
     device = facts.options.device
     ranges = ranges_of(graph.symbols)
-    hints = {s.name: s.hint or max(s.min, 7) for s in graph.symbols}
+    hints = {s.name: _generic(s, position) for position, s in enumerate(graph.symbols)}
     strides: dict[str, Strides] = {}
     aliases: dict[str, Alias] = {}
     for value in (*(s.value for s in graph.states), *graph.inputs):
@@ -63,7 +67,19 @@ def storage(graph: Graph, facts: Facts) -> Storage:
             if known is not False:
                 written = outcome.of in node.effects.writes
                 aliases[result.id] = Alias(node.operands[outcome.of], TRUE if known else outcome.when, written)
-    return Storage(aliases, strides, device)
+    homes = {state: state for state in graph.state_of}
+    for name, alias in aliases.items():  # in order of definition, so that the base comes first
+        if alias.when == TRUE and alias.of in homes:
+            homes[name] = homes[alias.of]
+    return Storage(aliases, strides, device, homes)
+
+
+def _generic(info: SymbolInfo, position: int) -> int:
+    """A size at which no dimension is one: the traced one, or another where the model was traced at one."""
+    if info.hint is not None and info.hint > 2:
+        return info.hint
+    size = max(info.min, 7 + 4 * position)
+    return size if info.max is None else min(size, info.max)
 
 
 def _layouts(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from math import gcd
 
 from fxcost.ir.expr import Range, const, extreme_args, symbol
 from fxcost.ir.predicate import AllOf, AnyOf, Compare, Predicate, decide
@@ -16,7 +17,7 @@ def simplify_domain(guards: Iterable[Predicate], ranges: Mapping[str, Range]) ->
     for guard in guards:
         for part in guard.parts if isinstance(guard, AllOf) else (guard,):
             if decide(part, ranges) is not True:
-                parts[_without_extreme(part)] = None
+                parts[reduced(_without_extreme(part))] = None
     kept: list[Predicate] = []
     tightened = dict(ranges)
     for name, (low, high) in _single_bounds(parts).items():
@@ -53,6 +54,16 @@ def _without_extreme(guard: Predicate) -> Predicate:
             if len(args) == 2 and len(rest) == 1:
                 return Compare(op, plain, rest[0])
     return guard
+
+
+def reduced(guard: Predicate) -> Predicate:
+    """A comparison with a constant, both sides divided by their common factor: 16*S != 16 is S != 1."""
+    if not isinstance(guard, Compare) or guard.right.constant is None:
+        return guard
+    factor = gcd(guard.right.constant, *guard.left.terms.values())
+    if factor < 2:
+        return guard
+    return Compare(guard.op, guard.left // factor, guard.right // factor)
 
 
 def ranges_within(symbols: Iterable[SymbolInfo], domain: Iterable[Predicate]) -> dict[str, Range]:

@@ -140,6 +140,12 @@ class Graph:
                 found.setdefault(operand, []).append(position)
         return {value: tuple(positions) for value, positions in found.items()}
 
+    @cached_property
+    def pinned(self) -> Mapping[str, int]:
+        """Sizes of the pinned dimensions; a reason begins with it (`H=224: ...`)."""
+        found = ((name, why.partition(":")[0].partition("=")[2]) for name, why in self.fixed.items())
+        return {name: int(size) for name, size in found if size.isdecimal()}
+
     def values(self) -> Iterator[Value]:
         """Every value in order of definition: states, inputs, results."""
         yield from (state.value for state in self.states)

@@ -6,7 +6,7 @@ A predicate is a comparison, a conjunction or a disjunction. Negation is pushed 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,6 +133,15 @@ def replace_symbols(predicate: Predicate, env: Mapping[str, Expr | int]) -> Pred
         return Compare(predicate.op, substitute(predicate.left, env), substitute(predicate.right, env))
     parts = (replace_symbols(p, env) for p in predicate.parts)
     return all_of(parts) if isinstance(predicate, AllOf) else any_of(parts)
+
+
+def comparisons(predicate: Predicate) -> Iterator[Compare]:
+    """The comparisons that a predicate is made of."""
+    if isinstance(predicate, Compare):
+        yield predicate
+    else:
+        for part in predicate.parts:
+            yield from comparisons(part)
 
 
 def symbols_of(predicate: Predicate) -> frozenset[str]:

@@ -16,7 +16,7 @@ import torch
 from fxcost.capture.inputs import TORCH_DTYPES
 from fxcost.capture.ladder import Captured
 from fxcost.errors import CaptureError
-from fxcost.ir.domain import simplify_domain
+from fxcost.ir.domain import reduced, simplify_domain
 from fxcost.ir.expr import DATA_PREFIX, Expr, as_expr, symbol
 from fxcost.ir.graph import NO_EFFECTS, Attribute, Graph, Node, Standing, State, Value
 from fxcost.ir.predicate import Compare, Predicate
@@ -370,8 +370,12 @@ def _about_storage(guard: Any, read: Predicate) -> bool:
     branches from the model's code: these stay.
     """
     place = str(getattr(getattr(guard, "sloc", None), "framework_loc", "")).replace("\\", "/")
-    asked = isinstance(read, Compare) and read.op in {"!=", ">"} and read.right.constant in (0, 1)
-    return asked and ("/torch/_ops.py" in place or "/torch/_export/" in place)
+    asked = reduced(read)
+    if not isinstance(asked, Compare) or asked.right.constant not in (0, 1):
+        return False
+    if asked.op == "!=":
+        return "/torch/_" in place
+    return asked.op == ">" and ("/torch/_ops.py" in place or "/torch/_export/" in place)
 
 
 def _map(value: Any, function: Any) -> Any:

@@ -53,6 +53,7 @@ class Quantity:
     standing: Standing = Standing.EXACT
     domain: tuple[Predicate, ...] = ()
     symbols: tuple[SymbolInfo, ...] = ()
+    pinned: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
     recapture: Recapture | None = field(default=None, compare=False, repr=False)
 
     def __call__(self, *, recapture: int = False, **sizes: int) -> Any:
@@ -64,7 +65,8 @@ class Quantity:
         return self.at(sizes, recapture=bool(recapture))
 
     def at(self, sizes: Mapping[str, int], *, recapture: bool = False) -> Any:
-        """As calling, with the sizes in a mapping."""
+        """As calling, with the sizes in a mapping. A size that the model pins may be given, if it is the pinned one."""
+        sizes = without_pinned(sizes, self.pinned)
         point = check_point(self.symbols, sizes)
         complete = all(s.name in point for s in self.symbols if s.name in self.value.symbols)
         for guard in self.domain:
@@ -209,6 +211,14 @@ class Quantity:
     def ranges(self) -> dict[str, Range]:
         """Ranges of the symbols, by name."""
         return ranges_of(self.symbols)
+
+
+def without_pinned(sizes: Mapping[str, int], pinned: Mapping[str, int]) -> dict[str, int]:
+    """The sizes without those that the model pins; raises OutsideDomain where one differs from the pinned size."""
+    for name, size in pinned.items():
+        if sizes.get(name, size) != size:
+            raise OutsideDomain(f"{name}={sizes[name]} is outside: the model pins {name} to {size}")
+    return {name: size for name, size in sizes.items() if name not in pinned}
 
 
 def _mask_of(guard: Predicate) -> Callable[[Mapping[str, Any]], Any]:
