@@ -85,11 +85,7 @@ def complete_products(value: Expr) -> tuple[list[ShiftedProduct], Expr]:
     products: list[ShiftedProduct] = []
     rest = dict(value.terms)
     for monomial, factor in value.terms.items():
-        if (
-            len(monomial) != 2
-            or any(power != 1 or not _plain_division(atom) for atom, power in monomial)
-            or factor <= 0
-        ):
+        if len(monomial) != 2 or any(power != 1 or not _shiftable(atom) for atom, power in monomial) or factor <= 0:
             continue
         (first, _), (second, _) = monomial
         p, q = -rest.get(((first, 1),), 0), -rest.get(((second, 1),), 0)
@@ -105,15 +101,16 @@ def complete_products(value: Expr) -> tuple[list[ShiftedProduct], Expr]:
     return products, rebuilt(rest)
 
 
-def _plain_division(atom: Atom) -> bool:
-    return atom.kind == "floordiv" and atom.args[1].constant is not None
+def _shiftable(atom: Atom) -> bool:
+    """A size, or a size divided by a number: what unpadded windows shorten."""
+    return atom.kind == "symbol" or (atom.kind == "floordiv" and atom.args[1].constant is not None)
 
 
 def _shifted(atom: Atom, by: int, names: Mapping[Atom, str] | None) -> str:
     if by == 0:
         return _atom(atom, names)
-    if names and atom in names:
-        return f"({names[atom]} - {by})"
+    if atom.kind == "symbol" or (names and atom in names):
+        return f"({_atom(atom, names)} - {by})"
     left, right = atom.args
     return f"({_operand(left - right * by, names)}//{_operand(right, names)})"
 

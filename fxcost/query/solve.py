@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from fxcost.errors import SpecError, nearest
+from fxcost.ir.domain import ranges_within
 from fxcost.ir.evaluate import compiled, over_arrays
 from fxcost.ir.expr import Expr, as_expr, const, is_nonnegative, mod, substitute, symbol
 from fxcost.ir.graph import Standing
@@ -90,7 +91,6 @@ def solve(
     fixed = substitution(known, wrt, at or {}, tie or {})
     info = known[wrt]
     ranges = {wrt: info.range}
-    margins = [_margin(c, fixed, wrt, ranges) for c in given]
     wanted = _demands(given, [known[name] for name in tie or ()])
     standing = Standing.EXACT
     for constraint in given:
@@ -101,9 +101,11 @@ def solve(
         settled = decide(known_here, ranges)
         if settled is False:
             return _nothing(wrt, [f"the formulas hold where {guard}, which is false for every {wrt} here"], standing)
-        if settled is None:
+        if settled is None and known_here not in guards:
             guards.append(known_here)
     bounded = _simple_bounds(guards, info)
+    # What holds in the domain alone is enough: (H - 2)**2 grows where H >= 3.
+    margins = [_margin(c, fixed, wrt, ranges_within([info], guards)) for c in given]
     if bounded is not None and all(m.trend != 2 for m in margins):
         found = _bisect(margins, info, bounded, guards, standing)
         if found is not None:
