@@ -429,6 +429,32 @@ def explain(
 
 
 @app.command(
+    epilog="For example: fxcost schedule torchvision:googlenet -i N,3,H,W --at N=1,H=224,W=224",
+)
+def schedule(
+    model: Model,
+    inputs: Inputs = None,
+    at: At = None,
+    time_limit: Annotated[
+        float, typer.Option("--time-limit", metavar="SECONDS", min=0.0, help="Stop with the best order so far.")
+    ] = 60.0,
+    as_json: AsJson = False,
+    accounting: Accounting = "eager",
+    input_mode: InputMode = "freed",
+    mode: Mode = "inference",
+    weights: Weights = None,
+    activations: Activations = None,
+) -> None:
+    """The execution order that needs least memory, with a proof."""
+    from fxcost.report.schedule import schedule_json, schedule_text
+
+    cost, point = _analyze(model, inputs, at, accounting, input_mode, mode, weights, activations)
+    found = cost.schedule(point, time_limit)
+    graph = cost.at_point(point or {}).graph
+    _say(schedule_json(graph, found) if as_json else schedule_text(graph, found))
+
+
+@app.command(
     epilog="For example: fxcost check torchvision:resnet18 -i N,3,H,W --at N=1,H=224,W=224 --max macs=2G "
     "--max peak_memory=8MB",
 )
