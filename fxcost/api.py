@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from fxcost.cost import Cost, Origin
 from fxcost.errors import FileError, ModelError, SpecError, nearest
-from fxcost.ir.domain import is_one_excluded
+from fxcost.ir.domain import is_one_excluded, is_thin
+from fxcost.ir.evaluate import evaluate
 from fxcost.ir.graph import Graph, Standing
+from fxcost.ir.predicate import symbols_of
 from fxcost.ir.widths import width
 from fxcost.passes.cost import Costs
 from fxcost.passes.totals import Totals
@@ -105,6 +107,7 @@ def _captured(
     cost = Cost(source.graph, options, "inference", (), origin)
     if not check:
         return cost
+    cost = _verified(cost, lambda pins: capture_graph(model, specs, kwargs, name=cost.graph.name, pins=pins), progress)
     cost = _over_regions(
         cost, lambda pins: capture_graph(model, specs, kwargs, name=cost.graph.name, pins=pins), progress
     )
@@ -112,6 +115,37 @@ def _captured(
         return _noted(cost, NOT_CHECKED)
     progress("comparing with an eager run at another size")
     return _checked(cost, source.eager_count)
+
+
+def _verified(cost: Cost, capture: Callable[[Mapping[str, int]], Source], progress: Progress) -> Cost:
+    """Drop guards that fix a size expression to its traced value, if captures at two other sizes agree in every total.
+
+    Some operators compare sizes with numbers without using the outcome (`max_pool1d`). Agreement is no proof, so what is
+    left is `fitted`; without it the guard stays.
+    """
+    thin = [guard for guard in cost.graph.domain if is_thin(guard)]
+    names = frozenset().union(*(symbols_of(guard) for guard in thin))
+    agreeing = 0
+    for point in _other_points(cost.graph) if thin else ():
+        pins = {name: point[name] for name in names if name in point}
+        rest = {name: size for name, size in point.items() if name not in pins}
+        progress("comparing with a capture at " + ", ".join(f"{n}={v}" for n, v in pins.items()))
+        try:
+            special = Facts(capture(pins).graph, cost.options)[Totals].values
+        except ModelError:
+            continue
+        for at in (rest, dict.fromkeys(rest, 3)):
+            if any(
+                evaluate(v, {**at, **pins}) != evaluate(special[n], at) for n, v in cost.facts[Totals].values.items()
+            ):
+                return cost
+        agreeing += 1
+    if agreeing < 2:
+        return cost
+    kept = tuple(guard for guard in cost.graph.domain if guard not in thin)
+    note = f"verified by captures at two other sizes, not proven: {'; '.join(map(str, thin))} was dropped as a guard"
+    graph = replace(cost.graph, domain=kept, standing=cost.graph.standing.combine(Standing.FITTED))
+    return _noted(replace(cost, graph=graph), note)
 
 
 def _over_regions(cost: Cost, capture: Callable[[Mapping[str, int]], Source], progress: Progress) -> Cost:

@@ -56,6 +56,17 @@ def _without_extreme(guard: Predicate) -> Predicate:
     return guard
 
 
+def is_thin(guard: Predicate) -> bool:
+    """A guard that a size expression equals one number: true at few sizes besides the traced one."""
+    return (
+        isinstance(guard, Compare)
+        and guard.op == "=="
+        and guard.right.constant is not None
+        and guard.left.constant is None
+        and not any(atom.kind == "mod" for atom in guard.left.atoms())
+    )
+
+
 def reduced(guard: Predicate) -> Predicate:
     """A comparison with a constant, both sides divided by their common factor: 16*S != 16 is S != 1."""
     if not isinstance(guard, Compare) or guard.right.constant is None:

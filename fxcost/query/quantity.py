@@ -66,6 +66,8 @@ class Quantity:
 
     def at(self, sizes: Mapping[str, int], *, recapture: bool = False) -> Any:
         """As calling, with the sizes in a mapping. A size that the model pins may be given, if it is the pinned one."""
+        if recapture and self.recapture is not None and any(sizes.get(n, v) != v for n, v in self.pinned.items()):
+            return self.recapture(self.name, sizes)
         sizes = without_pinned(sizes, self.pinned)
         point = check_point(self.symbols, sizes)
         complete = all(s.name in point for s in self.symbols if s.name in self.value.symbols)
@@ -217,7 +219,10 @@ def without_pinned(sizes: Mapping[str, int], pinned: Mapping[str, int]) -> dict[
     """The sizes without those that the model pins; raises OutsideDomain where one differs from the pinned size."""
     for name, size in pinned.items():
         if sizes.get(name, size) != size:
-            raise OutsideDomain(f"{name}={sizes[name]} is outside: the model pins {name} to {size}")
+            raise OutsideDomain(
+                f"{name}={sizes[name]} is outside: the capture is fixed to {name}={size}; call with recapture=True to "
+                "capture the model anew at this point"
+            )
     return {name: size for name, size in sizes.items() if name not in pinned}
 
 
