@@ -107,10 +107,12 @@ def _captured(
     cost = Cost(source.graph, options, "inference", (), origin)
     if not check:
         return cost
-    cost = _verified(cost, lambda pins: capture_graph(model, specs, kwargs, name=cost.graph.name, pins=pins), progress)
-    cost = _over_regions(
-        cost, lambda pins: capture_graph(model, specs, kwargs, name=cost.graph.name, pins=pins), progress
-    )
+
+    def slice_at(pins: Mapping[str, int]) -> Source:
+        """The model with some symbols fixed."""
+        return capture_graph(model, specs, kwargs, name=source.graph.name, pins=pins)
+
+    cost = _over_regions(_verified(cost, slice_at, progress), slice_at, progress)
     if source.eager_count is None:
         return _noted(cost, NOT_CHECKED)
     progress("comparing with an eager run at another size")
@@ -206,7 +208,8 @@ def _checked(cost: Cost, count: Callable[[Mapping[str, int]], int]) -> Cost:
             f"self-check at {where}: the formula gives {expected:,} MACs, an eager run {counted:,}; "
             "treat totals as lower bounds"
         )
-        graph = replace(cost.graph, standing=Standing.LOWER, notes=(*cost.graph.notes, note))
+        cost = _noted(cost, note)
+        graph = replace(cost.graph, standing=Standing.LOWER)
         return replace(cost, graph=graph, warnings=(*cost.warnings, note), origin=origin)
     return _noted(cost, NOT_CHECKED)
 
