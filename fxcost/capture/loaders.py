@@ -199,18 +199,43 @@ def _module(place: str) -> Any:
 def _module_from_file(path: Path) -> Any:
     if not path.is_file():
         raise FileError(f"{path}: no such file; expected a Python file with a function that builds a model")
+    source = path.read_bytes()
+    known = _already_run(path.resolve(), source)
+    if known is not None:
+        return known
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None, "a .py file always has a loader"
     module = importlib.util.module_from_spec(spec)
     _importable(path.parent.resolve())  # files beside it, as `python file.py` has it
-    known = sys.modules.setdefault(path.stem, module)
+    registered = sys.modules.setdefault(path.stem, module)
     try:
         _run(lambda: spec.loader.exec_module(module), f"{path}: running it")  # type: ignore[union-attr]
     except BaseException:
-        if known is module:
+        if registered is module:
             del sys.modules[path.stem]
         raise
+    _RUN[path.resolve()] = source, module
     return module
+
+
+_RUN: dict[Path, tuple[bytes, Any]] = {}
+"""Files run so far, with the text that was run."""
+
+
+def _already_run(path: Path, source: bytes) -> Any:
+    """The module of a file that was run or imported before and is the same since; None: it has to be run.
+
+    Running a file again defines its custom operators again, and torch then destroys those of the first run while
+    models built from it still call them.
+    """
+    if path in _RUN:
+        text, module = _RUN[path]
+        return module if text == source else None
+    for name, module in list(sys.modules.items()):
+        spec = getattr(module, "__spec__", None)
+        if name != "__main__" and getattr(spec, "origin", None) == str(path):
+            return None if getattr(spec, "_initializing", False) else module
+    return None
 
 
 def _importable(folder: Path) -> None:

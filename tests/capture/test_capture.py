@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import fxcost
+from fxcost.capture.loaders import load_model
 from fxcost.errors import CaptureError, OutsideDomain, SpecError
 from fxcost.ir.graph import Standing
 from tests.support import tiny_models
@@ -296,3 +297,18 @@ def test_unknown_operators_are_counted_not_guessed() -> None:
     assert str(cost.macs) == "64*N"
     with pytest.raises(fxcost.errors.UnknownOps, match=r"fxcost_tests\.odd x1"):
         fxcost.analyze(tiny_models.Odd(), "N,8", strict=True)
+
+
+def test_a_file_is_run_once_until_it_changes(tmp_path: Path) -> None:
+    """Run again, it would define its custom operators again, and those that earlier models call would be gone."""
+    assert type(load_model(f"{MODELS}:Odd")) is tiny_models.Odd, "imported here already"
+    path = tmp_path / "made_once.py"
+    path.write_text(
+        "import torch\n\n\nclass Net(torch.nn.Linear):\n    def __init__(self):\n        super().__init__(8, 4)\n"
+    )
+    first = type(load_model(f"{path}:Net"))
+    assert type(load_model(f"{path}:Net")) is first
+    path.write_text(path.read_text().replace("(8, 4)", "(8, 5)"))
+    changed = load_model(f"{path}:Net")
+    assert type(changed) is not first
+    assert changed.out_features == 5
