@@ -1,0 +1,8 @@
+"""The command line: arguments in, report out. One file a command; no logic lives here."""
+
+from fxcost.cli.application import app, main
+
+# Each module adds its command; `--help` lists them in this order.
+from fxcost.cli import report, query, solve, fit, explain, schedule, check, export, targets, ops  # isort: skip
+
+__all__ = ["app", "check", "explain", "export", "fit", "main", "ops", "query", "report", "schedule", "solve", "targets"]

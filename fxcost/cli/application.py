@@ -1,0 +1,104 @@
+"""The application: running it, what it prints, how it fails."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from fxcost.errors import FxcostError, SpecError
+
+app = typer.Typer(
+    name="fxcost",
+    help="What a PyTorch model costs, as exact formulas in its sizes.",
+    epilog="Exit codes: 0 ok, 1 internal error, 2 wrong usage or an unreadable file, 3 the model cannot be captured, "
+    "4 over budget or infeasible, 5 operators without a cost rule under --strict or check.",
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> NoReturn:
+    """Run the command line; errors become one message and the exit code of their class."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a name that the terminal's encoding lacks is no reason to stop
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app(prog_name="fxcost")
+    except FxcostError as error:
+        complain(str(error))
+        sys.exit(error.exit_code)
+    except MemoryError:
+        complain("out of memory")
+        sys.exit(1)
+    except Exception as error:  # a bug of ours: say so in a line, with a way to see more
+        if os.environ.get("FXCOST_DEBUG"):
+            raise
+        complain(
+            f"internal error, please report it: {type(error).__name__}: {error} (set FXCOST_DEBUG=1 for the traceback)"
+        )
+        sys.exit(1)
+    sys.exit(0)
+
+
+def complain(message: str) -> None:
+    """One line on stderr."""
+    from fxcost.report.characters import printable
+
+    print(f"fxcost: {printable(message)}", file=sys.stderr)
+
+
+def say(text: str) -> None:
+    """Print a result; leave quietly where its reader went away (`fxcost ops | head`)."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit from None
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """A spinner on stderr, only on a terminal. What the model's own code prints goes to stderr, too."""
+    with redirect_stdout(sys.stderr):
+        if not sys.stderr.isatty():
+            yield lambda _: None
+            return
+        from rich.console import Console
+
+        with Console(file=sys.stderr, markup=False).status("starting") as status:
+            yield lambda text: status.update(text)
+
+
+def write(path: Path, text: str) -> None:
+    """Write to a file beside the target, then rename: never a half-written file, and none left behind."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        try:
+            beside.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise SpecError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        say(f"fxcost {installed('fxcost')}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        say(context.get_help())
+        raise typer.Exit

@@ -1,0 +1,114 @@
+"""The options that every command with a MODEL takes, written once.
+
+`@takes_model` gives a command these options in front of and behind its own, and hands it what was asked for as one
+`Asked`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="torchvision:NAME, timm:NAME, hf:CLASS_OR_DIR, package.module:factory, file.py:factory, file.pt2 or "
+        "file.mlir. Loading a factory runs its code.",
+    ),
+]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        "-i",
+        metavar="SPEC",
+        help="An input: 'N,3,H,W' is float32, 'i64[N,S]' says otherwise, 'mask=i64[N,S+1]' goes in by name, "
+        "'[(f32[N,S,8],f32[N,S,8])*2]' is nested. A name is a free size: H=32..4096 bounds it, H=32*h makes it a "
+        "multiple, H@224 is the size to trace with. Repeat for more inputs.",
+    ),
+]
+At = Annotated[str | None, typer.Option("--at", metavar="SIZES", help="Sizes for numbers: N=1,H=224,W=224.")]
+Tie = Annotated[str | None, typer.Option("--tie", metavar="SIZES", help="Symbols that follow another: W=H,T=2*S.")]
+Accounting = Annotated[
+    str, typer.Option("--accounting", metavar="NAME", help="What the runtime folds: eager, inplace or fused.")
+]
+InputMode = Annotated[
+    str, typer.Option("--inputs", metavar="NAME", help="Graph inputs in memory: freed, held or excluded.")
+]
+Mode = Annotated[str, typer.Option("--mode", metavar="NAME", help="What is analysed: inference.")]
+Weights = Annotated[
+    list[str] | None,
+    typer.Option("--weights", metavar="WIDTH", help="Width of weights: int8, or PATTERN=int4. Repeat for more."),
+]
+Activations = Annotated[
+    str | None, typer.Option("--activations", metavar="WIDTH", help="Width of floating activations: int8, fp16 ...")
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit with 5 when an operator has no cost rule.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
+Targets = Annotated[
+    list[str] | None,
+    typer.Option("--target", metavar="NAME|FILE.toml", help="A machine, see `fxcost targets`. Repeat to compare."),
+]
+Dtype = Annotated[
+    str | None, typer.Option("--dtype", metavar="NAME", help="Type to compute in on the target: bf16, fp16, int8 ...")
+]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The model and how it is to be analysed."""
+
+    model: str
+    inputs: list[str] | None = None
+    at: str | None = None
+    accounting: str = "eager"
+    input_mode: str = "freed"
+    mode: str = "inference"
+    weights: list[str] | None = None
+    activations: str | None = None
+
+
+_FIRST: dict[str, Any] = {"inputs": Inputs, "at": At}
+_LAST: dict[str, Any] = {
+    "accounting": Accounting,
+    "input_mode": InputMode,
+    "mode": Mode,
+    "weights": Weights,
+    "activations": Activations,
+}
+
+
+def takes_model(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command `(asked, *, own options)` take MODEL, its own arguments, and the options of all such commands.
+
+    A parameter without a default is an argument, or an option that must be given; `strict` comes last.
+    """
+    signature = inspect.signature(command, eval_str=True)
+    own = [parameter.replace(kind=parameter.KEYWORD_ONLY) for parameter in list(signature.parameters.values())[1:]]
+    strict = [parameter for parameter in own if parameter.name == "strict"]
+    needed = [parameter for parameter in own if parameter.default is parameter.empty]
+    others = [parameter for parameter in own if parameter not in (*strict, *needed)]
+
+    def common(options: dict[str, Any]) -> list[inspect.Parameter]:
+        return [_parameter(name, kind, default=getattr(Asked, name)) for name, kind in options.items()]
+
+    given = [_parameter("model", Model), *needed, *common(_FIRST), *others, *common(_LAST), *strict]
+    names = {"model", *_FIRST, *_LAST}
+
+    def run(**values: Any) -> None:
+        asked = Asked(**{name: values.pop(name) for name in names})
+        command(asked, **values)
+
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__signature__ = inspect.Signature(given)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in given}
+    return run
+
+
+def _parameter(name: str, kind: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)

@@ -1,0 +1,52 @@
+"""`fxcost report`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fxcost.cli.analysis import analyze, check_choice, load_machines
+from fxcost.cli.application import app, say
+from fxcost.cli.options import AsJson, Asked, Dtype, Strict, Targets, takes_model
+from fxcost.errors import SpecError
+
+
+@app.command(epilog="For example: fxcost report torchvision:resnet50 -i N,3,H,W --at N=1,H=224,W=224 --target h100-sxm")
+@takes_model
+def report(
+    asked: Asked,
+    target: Targets = None,
+    dtype: Dtype = None,
+    depth: Annotated[
+        int | None,
+        typer.Option("--depth", metavar="LEVELS", min=0, help="Levels of modules; by default what fits 24 lines."),
+    ] = None,
+    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Breakdown by node, module or op.")] = "module",
+    as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="The breakdown as CSV.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="The report as Markdown.")] = False,
+    strict: Strict = False,
+) -> None:
+    """Totals, formulas, costliest modules, what owns the peak."""
+    check_choice("--by", by, ("node", "module", "op"))
+    if as_json + as_csv + as_markdown > 1:
+        raise SpecError("choose one of --json, --csv and --markdown")
+    machines = load_machines(target, dtype)
+    cost, point = analyze(asked)
+    from fxcost.query.breakdown import readable_depth
+
+    summary = cost.summary(point, machines, dtype, readable_depth(cost.modules) if depth is None else depth, by)
+    name = "json" if as_json else "csv" if as_csv else "markdown" if as_markdown else "text"
+    if name == "text":
+        from fxcost.report.terminal import for_output
+        from fxcost.report.text import layout
+
+        say(for_output(layout(summary)))
+    else:
+        from fxcost.report.characters import printable
+        from fxcost.report.formats import render
+
+        say(printable(render(name, summary).rstrip("\n")))
+    if strict:
+        cost.check_strict()
