@@ -10,7 +10,9 @@ bound       max(2 * MACs / peak, compulsory bytes / bandwidth): each input, used
 roofline    sum over ops (or fused groups) of max(T_compute, T_memory) at data-sheet figures, with
             T_compute = 2 * MACs / peak + other operations / fp32 peak (one op each: they run on the vector lanes),
             T_memory = bytes read, written and fetched as weights / bandwidth
-calibrated  the roofline with rates multiplied by the target's efficiency of the op's family, plus its fixed time per op
+calibrated  the roofline with rates multiplied by the shares that the target's efficiency states for the op's class
+            (fxcost.ops.classes), plus a fixed time per op; compute and memory overlap (max) or follow one another
+            (sum), as the efficiency says. Ops that do nothing (views) take time where an overhead names them
 
 Bandwidth is that of the farthest level that holds weights or activations. Weights cause no traffic there where all
 weights and the arena fit into the on-chip cache. A figure that the target does not state drops the term, by name.
@@ -24,7 +26,7 @@ from dataclasses import dataclass, replace
 from fxcost.errors import SpecError, nearest
 from fxcost.ir.expr import ZERO, Expr
 from fxcost.ir.graph import Graph
-from fxcost.ops.registry import all_rules
+from fxcost.ops.classes import known_classes
 from fxcost.passes._rates import LatencyFormula, Load, Loads, Residence, Term, loads
 from fxcost.passes.workload import Work, Workload
 from fxcost.pipeline import Facts, register_pass
@@ -96,12 +98,12 @@ def latency_on(target: Target, work: Workload) -> Latency:
     )
     achieved = target.efficiency
     if achieved is not None:
-        _check_families(target)
+        _check_classes(target)
     return Latency(
         lecture=formula([whole]),
         bound=formula([least]),
         roofline=formula([_roofline_term(target, row) for row in busy]),
-        calibrated=formula([_calibrated_term(target, achieved, row) for row in busy]) if achieved else None,
+        calibrated=formula(list(_calibrated_terms(target, achieved, work.rows))) if achieved else None,
         rows=tuple(_row(target, row) for row in work.rows),
         residence=residence,
         dropped=tuple(dict.fromkeys(_dropped(target, work))),
@@ -135,15 +137,25 @@ def _roofline_term(target: Target, row: Work) -> Term:
     )
 
 
-def _calibrated_term(target: Target, achieved: Efficiency, row: Work) -> Term:
-    share = achieved.share(row.family)
-    counted = row if achieved.counts_other_ops else replace(row, other_ops=ZERO)
-    plain = _roofline_term(target, counted)
+def _calibrated_terms(target: Target, achieved: Efficiency, rows: Iterable[Work]) -> Iterator[Term]:
+    view_s = dict(target.overhead_s).get("view", 0.0)
+    for row in rows:
+        yield Term(fixed=view_s) if row.is_idle else calibrated_term(target, achieved, row)
+
+
+def calibrated_term(target: Target, achieved: Efficiency, row: Work) -> Term:
+    """Time of one op or fused group at the shares of its class, and its fixed time."""
+    share = achieved.share(row.op_class)
+    plain = _roofline_term(target, replace(row, other_ops=ZERO))
+    other = _roofline_term(target, replace(row, macs=ZERO)) if achieved.counts_other_ops else Term()
+    compute = _slower(plain.compute, share.compute) + _slower(other.compute, share.of_vector)
+    memory = _slower(plain.memory, share.memory)
+    one_after_another = achieved.combine == "sum"
     return Term(
-        _slower(plain.compute, share.compute),
-        memory=_slower(plain.memory, share.memory),
-        streamed=_slower(plain.streamed, share.memory),
-        fixed=target.overhead(row.family),
+        compute=() if one_after_another else compute,
+        memory=compute + memory if one_after_another else memory,
+        streamed=_slower(plain.streamed, share.of_weights),
+        fixed=target.overhead(row.op_class),
     )
 
 
@@ -194,11 +206,11 @@ def _missing_memory(target: Target, row: Work) -> Iterator[str]:
             yield f"memory time of {what}: {target.name} states no bandwidth for {level.name}"
 
 
-def _check_families(target: Target) -> None:
-    """Refuse efficiencies and overheads of families that no cost rule belongs to: a slip would go unnoticed."""
-    known = {rule.family for rule in all_rules().values()} | {"default"}
+def _check_classes(target: Target) -> None:
+    """Refuse efficiencies and overheads of classes that no call belongs to: a slip would go unnoticed."""
+    known = known_classes() | {"default"}
     achieved = target.efficiency
     for block, names in (("efficiency", achieved.shares if achieved else ()), ("overhead", target.overhead_s)):
         for name, _ in names:
             if name not in known:
-                raise SpecError(f"target {target.name}: {block}.{name} is no family of ops{nearest(name, known)}")
+                raise SpecError(f"target {target.name}: {block}.{name} is no class of ops{nearest(name, known)}")

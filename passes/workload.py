@@ -14,7 +14,8 @@ from fxcost.ir.expr import ZERO, Expr, maximum, minimum, total
 from fxcost.ir.graph import Graph
 from fxcost.ir.types import DType, TensorType
 from fxcost.ir.widths import WIDTHS, weight_bytes, weight_width
-from fxcost.passes.cost import Costs
+from fxcost.ops.classes import class_of
+from fxcost.passes.cost import Costs, call_of
 from fxcost.passes.fuse import Group, Groups
 from fxcost.passes.totals import Totals
 from fxcost.pipeline import Facts, register_pass
@@ -34,7 +35,7 @@ COMPUTE_NAMES: Mapping[DType, str] = {
 
 @dataclass(frozen=True)
 class Work:
-    """One group: counts, bytes at its border, the type of its products, and whether a request may change that type."""
+    """One group: counts, bytes at its border, the type of its products, whether a request may change it, its class."""
 
     macs: Expr
     other_ops: Expr
@@ -43,7 +44,7 @@ class Work:
     weight_bytes: Expr
     dtype: str
     is_floating: bool
-    family: str
+    op_class: str
 
     @property
     def is_idle(self) -> bool:
@@ -122,7 +123,7 @@ def _work(graph: Graph, group: Group, weights: Iterable[tuple[str, str]], activa
         weight_bytes=group.weight_bytes,
         dtype=_compute_dtype(graph, group, weights, activations),
         is_floating=group.dtype.is_floating,
-        family=group.family,
+        op_class=class_of(call_of(graph, graph.nodes[group.anchor])),
     )
 
 

@@ -80,6 +80,9 @@ _COMPOSED: dict[str, tuple[int, str]] = {
 }
 """Operators with the same cost, that cost, and how it comes about."""
 
+OPERATIONS: dict[str, int] = {name: count for words, (count, _) in _COMPOSED.items() for name in words.split()}
+"""Operations per result element of the operators that have more than one."""
+
 
 def _register(words: str, operations: int, reason: str) -> None:
     def pointwise(call: Call) -> OpCost:

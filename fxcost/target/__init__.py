@@ -4,16 +4,20 @@ Grammar of a file (`?` is optional, units are part of the key; what is unknown i
 
     target     ::= name vendor class runtime notes? compute memory+ overhead? efficiency? energy? limits? sources+
     compute    ::= DTYPE_ops_per_s? ... cores? clock_hz?     dense peaks, a MAC is 2 operations; never sparse ones
-    memory     ::= name holds capacity_bytes? banks_bytes? bandwidth persistent? instances?         near to far
+    memory     ::= name holds technology? capacity_bytes? banks_bytes? bandwidth persistent? instances?    near to far
     bandwidth  ::= bandwidth_bytes_per_s? | read_bandwidth_bytes_per_s? write_bandwidth_bytes_per_s?
-    overhead   ::= default_s? FAMILY_s? ...                  fixed time of one op, by family of cost rules
-    efficiency ::= origin n error counts_other_ops? ( default | FAMILY ){ compute? memory? } ...    share of the peak
+    overhead   ::= default_s? CLASS_s? ...                   fixed time of one op; view_s: of one that does nothing
+    efficiency ::= origin n error noise? cores? machine? combine? counts_other_ops? ( default | CLASS ){ share } ...
+    share      ::= compute? vector? memory? weights?         of the data-sheet rates; CLASS is a family of cost rules
+                                                             or a finer class (fxcost/ops/classes.py)
     energy     ::= table node_nm? pj_per_mac{ DTYPE{ mult add } ... } pj_per_byte{ LEVEL ... } static_w?
+                 | static_w                                  without a table of its own: the lecture's, by technology
     limits     ::= tdp_w? sram_bytes? flash_bytes?           what an application may use, where the machine has more
     sources    ::= figures document date checked note?       figures: key paths, `*` allowed; one source per figure
 
 A file is read whole or refused: unknown keys, wrong types, numbers out of range, figures without a source are errors.
-`machine.py` says what a target is, `schema.py` what a file may say, `toml.py` reads values and words the complaints.
+`machine.py` says what a target is, `energy_tables.py` what energies it has by default, `schema.py` what a file may say,
+`toml.py` reads values and words the complaints.
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ from fxcost.target.machine import (
     CLASSES,
     DTYPES,
     HOLDS,
+    TECHNOLOGIES,
     Efficiency,
     Energy,
     FigureRow,
@@ -48,6 +53,7 @@ __all__ = [
     "CLASSES",
     "DTYPES",
     "HOLDS",
+    "TECHNOLOGIES",
     "Efficiency",
     "Energy",
     "FigureRow",

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import date
 from fnmatch import fnmatchcase
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from fxcost.errors import SpecError, nearest
+
+T = TypeVar("T")
 
 DTYPES: Final = ("fp64", "fp32", "tf32", "bf16", "fp16", "fp8", "int8")
 CLASSES: Final = ("cpu", "gpu", "mcu", "npu", "sbc", "soc", "tpu")
 HOLDS: Final = ("weights", "activations", "both")
+TECHNOLOGIES: Final = ("sram", "dram", "flash")
 CHECKED: Final = ("yes", "partly", "no")
+COMBINED: Final = ("max", "sum")
 _UNITS = (
     ("_ops_per_s", "op/s"),
     ("_bytes_per_s", "byte/s"),
@@ -40,7 +44,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Memory:
-    """One level. A buffer cannot cross `banks_bytes` (those known); with `instances` > 1 it is private to a core."""
+    """One level. A buffer cannot cross `banks_bytes` (those known); with `instances` > 1 it is private to a core.
+
+    `technology` (sram, dram or flash) is what a byte costs by where no energy of the level itself is stated.
+    """
 
     name: str
     holds: str
@@ -51,6 +58,12 @@ class Memory:
     write_bandwidth_bytes_per_s: float | None = None
     persistent: bool = False
     instances: int | None = None
+    technology: str | None = None
+
+    @property
+    def is_shared(self) -> bool:
+        """True when one level serves the whole machine; a level private to a core holds no model."""
+        return self.instances in (None, 1)
 
     @property
     def read_bytes_per_s(self) -> float | None:
@@ -69,17 +82,38 @@ class Memory:
 
 @dataclass(frozen=True)
 class Share:
-    """Achieved share of the peak rates of one family of ops; 1 where not fitted."""
+    """Achieved share of the data-sheet rates of one class of ops; 1 where not fitted.
+
+    `compute` is that of products, `vector` that of other operations (as `compute` where None), `memory` that of
+    activations' bandwidth, `weights` that of weights' bandwidth (as `memory` where None). A share above 1 is no slip:
+    caches deliver more than main memory, fast algorithms need fewer products.
+    """
 
     compute: float = 1.0
     memory: float = 1.0
+    vector: float | None = None
+    weights: float | None = None
+
+    @property
+    def of_vector(self) -> float:
+        """Share of the vector rate."""
+        return self.compute if self.vector is None else self.vector
+
+    @property
+    def of_weights(self) -> float:
+        """Share of the bandwidth of weights."""
+        return self.memory if self.weights is None else self.weights
 
 
 @dataclass(frozen=True)
 class Efficiency:
-    """What a runtime achieves: shares by family, from `origin`, fitted on `n` runs with a mean relative `error`.
+    """What a runtime achieves: shares by class of ops, from `origin`, fitted on `n` runs with a mean relative `error`.
 
-    `counts_other_ops` is False for fits of time over MACs alone, where the share carries everything else as well.
+    combine           `max`: compute and memory overlap, the longer one counts; `sum`: they follow one another
+    counts_other_ops  False for fits of time over MACs alone, where the share carries everything else as well
+    noise             mean relative difference of the measurements when repeated, where it is known
+    cores             how many cores the fit ran on, where that is known
+    machine           whose fit it is: empty for this target's own, else what was measured (a shipped fit of the class)
     """
 
     origin: str
@@ -87,11 +121,14 @@ class Efficiency:
     error: float
     shares: tuple[tuple[str, Share], ...]
     counts_other_ops: bool = True
+    combine: str = "max"
+    noise: float | None = None
+    cores: int | None = None
+    machine: str = ""
 
-    def share(self, family: str) -> Share:
-        """The share of a family, or the default one."""
-        found = dict(self.shares)
-        return found.get(family) or found.get("default", Share())
+    def share(self, op_class: str) -> Share:
+        """The share of a class, else of its family, else the default one."""
+        return _by_class(op_class, dict(self.shares), Share())
 
 
 @dataclass(frozen=True)
@@ -166,17 +203,19 @@ class Target:
         """The farthest level that holds `what` (weights or activations): main memory, or flash."""
         return next(level for level in reversed(self.memory) if level.can_hold(what))
 
+    def caches(self, what: str) -> tuple[Memory, ...]:
+        """Shared levels of known size in front of the home of `what` that take weights and activations, near to far."""
+        nearer = self.memory[: self.memory.index(self.home(what))]
+        return tuple(m for m in nearer if m.holds == "both" and m.is_shared and m.capacity_bytes is not None)
+
     @property
     def cache(self) -> Memory | None:
-        """The last shared level in front of main memory that keeps weights and activations, None without one."""
-        first = min(self.memory.index(self.home(what)) for what in ("weights", "activations"))
-        near = (m for m in reversed(self.memory[:first]) if m.holds == "both" and m.instances in (None, 1))
-        return next(near, None)
+        """The farthest level that can keep all weights on chip, None without one."""
+        return next(reversed(self.caches("weights")), None)
 
-    def overhead(self, family: str) -> float:
-        """Fixed seconds of one op of a family."""
-        found = dict(self.overhead_s)
-        return found.get(family, found.get("default", 0.0))
+    def overhead(self, op_class: str) -> float:
+        """Fixed seconds of one op of a class, else of its family, else the default."""
+        return _by_class(op_class, dict(self.overhead_s), 0.0)
 
     def computing_in(self, dtype: str | None) -> Target:
         """The same machine computing in `dtype`; raises SpecError for a name that no target can have."""
@@ -191,12 +230,12 @@ class Target:
         yield from _numbers("compute", self, "cores", "clock_hz")
         for level in self.memory:
             yield from _numbers(f"memory.{level.name}", level)
-        for family, seconds in self.overhead_s:
-            yield f"overhead.{family}_s", seconds
+        for op_class, seconds in self.overhead_s:
+            yield f"overhead.{op_class}_s", seconds
         if self.efficiency:
-            yield from _numbers("efficiency", self.efficiency, "n", "error")
-            for family, share in self.efficiency.shares:
-                yield from _numbers(f"efficiency.{family}", share)
+            yield from _numbers("efficiency", self.efficiency, "n", "error", "noise", "cores")
+            for op_class, share in self.efficiency.shares:
+                yield from _numbers(f"efficiency.{op_class}", share)
         if self.energy:
             yield from _numbers("energy", self.energy, "node_nm", "static_w")
             for dtype, mac in self.energy.pj_per_mac:
@@ -212,6 +251,12 @@ class Target:
     def rows(self) -> tuple[FigureRow, ...]:
         """Every figure with unit and source, in the order of the file format."""
         return tuple(FigureRow(key, value, _unit(key), self.source_of(key)) for key, value in self.figures())
+
+
+def _by_class(op_class: str, table: Mapping[str, T], otherwise: T) -> T:
+    """The entry of a class (`conv_depthwise`), of its family (`conv`), or the default one."""
+    keys = (op_class, op_class.partition("_")[0], "default")
+    return next((table[key] for key in keys if key in table), otherwise)
 
 
 def _unit(key: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from fxcost.errors import nearest
 from fxcost.target import machine, toml
+from fxcost.target.energy_tables import LECTURE_TABLE
 from fxcost.target.machine import Efficiency, Energy, Limits, MacEnergy, Memory, Share, Source, Target
 from fxcost.target.toml import Malformed, bad, number, number_or_zero, text, whole, word
 
@@ -23,12 +24,23 @@ _MEMORY = toml.record(
         "write_bandwidth_bytes_per_s": number,
         "persistent": toml.flag,
         "instances": whole,
+        "technology": toml.choice(machine.TECHNOLOGIES),
     },
     required="name holds",
 )
-_SHARE = toml.record(Share, {"compute": number, "memory": number})
+_SHARE = toml.record(Share, {"compute": number, "memory": number, "vector": number, "weights": number})
 _FIT = toml.table(
-    {"origin": text, "n": whole, "error": number_or_zero, "counts_other_ops": toml.flag}, required="origin n error"
+    {
+        "origin": text,
+        "n": whole,
+        "error": number_or_zero,
+        "noise": number_or_zero,
+        "cores": whole,
+        "machine": text,
+        "combine": toml.choice(machine.COMBINED),
+        "counts_other_ops": toml.flag,
+    },
+    required="origin n error",
 )
 _MAC = toml.record(MacEnergy, {"mult": number, "add": number}, required="mult add")
 _ENERGY = toml.record(
@@ -42,6 +54,7 @@ _ENERGY = toml.record(
     },
     required="table",
 )
+_STATIC = toml.table({"static_w": number_or_zero}, required="static_w")
 _LIMITS = toml.record(Limits, {"tdp_w": number, "sram_bytes": whole, "flash_bytes": whole})
 _SOURCE = toml.record(
     Source,
@@ -57,14 +70,22 @@ _SOURCE = toml.record(
 
 
 def _efficiency(path: str, value: Any) -> Efficiency:
-    """The fit's own keys, and one table for each family."""
+    """The fit's own keys, and one table for each class of ops."""
     if not isinstance(value, dict):
         raise bad(path, value, "a table")
     shares = {key: item for key, item in value.items() if isinstance(item, dict)}
     fit = _FIT(path, {key: item for key, item in value.items() if key not in shares})
     if not shares:
-        raise Malformed(f"{path}: states no share; expected {path}.default or {path}.FAMILY with compute or memory")
+        raise Malformed(f"{path}: states no share; expected {path}.default or {path}.CLASS with compute or memory")
     return Efficiency(shares=toml.by_name(word, _SHARE)(path, shares), **fit)
+
+
+def _energy(path: str, value: Any) -> Energy | float:
+    """A table of its own, or the static power alone beside the table by default."""
+    if isinstance(value, dict) and set(value) == {"static_w"}:
+        return float(_STATIC(path, value)["static_w"])
+    energy: Energy = _ENERGY(path, value)
+    return energy
 
 
 _TARGET = toml.table(
@@ -78,7 +99,7 @@ _TARGET = toml.table(
         "memory": toml.items(_MEMORY),
         "overhead": toml.by_name(word, number_or_zero, suffix="_s"),
         "efficiency": _efficiency,
-        "energy": _ENERGY,
+        "energy": _energy,
         "limits": _LIMITS,
         "sources": toml.items(_SOURCE),
     },
@@ -89,8 +110,12 @@ _TARGET = toml.table(
 def target_of(table: dict[str, Any]) -> Target:
     """The target that a parsed file describes; raises Malformed naming the key."""
     read = _TARGET("", table)
-    compute = read.pop("compute")
+    compute, energy = read.pop("compute"), read.pop("energy", None)
+    if not isinstance(energy, Energy):
+        energy = LECTURE_TABLE.energy(read["memory"], static_w=energy)
+        read["sources"] += LECTURE_TABLE.sources(energy)
     target = Target(
+        energy=energy,
         kind=read.pop("class"),
         peaks=tuple((d, compute[key]) for d in machine.DTYPES if (key := f"{d}_ops_per_s") in compute),
         cores=compute.get("cores"),
@@ -121,6 +146,21 @@ def _check_memory(target: Target) -> None:
             )
         if level.persistent and level.holds != "weights":
             raise Malformed(f"{path}.holds: found {level.holds!r} in a persistent level, expected 'weights'")
+    for what in ("weights", "activations"):
+        _check_caches(target, what)
+
+
+def _check_caches(target: Target, what: str) -> None:
+    """A nearer level is at least as fast as the one it caches; else keeping data there would cost time."""
+    home = target.home(what)
+    for level in target.caches(what):
+        for way in ("read", "write"):
+            near, far = getattr(level, f"{way}_bytes_per_s"), getattr(home, f"{way}_bytes_per_s")
+            if near is not None and far is not None and near < far:
+                raise Malformed(
+                    f"memory.{level.name}: found a {way} bandwidth of {near:g} bytes/s in front of {home.name} with "
+                    f"{far:g}, expected levels near to far, the near ones faster"
+                )
 
 
 def _check_references(target: Target) -> None:

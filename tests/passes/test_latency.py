@@ -182,14 +182,31 @@ def test_calibrated_scales_rates_by_family_and_adds_fixed_times() -> None:
     target = calibrated(machine(), default=Share(compute=0.5), conv=Share(compute=0.25, memory=0.5))
     target = replace(target, overhead_s=(("default", 1.0), ("pool", 7.0)))
     model = workload(
-        work(macs=1000, read=30, write=20, weights=50, family="conv"),  # max(20 / 0.25, 10 / 0.5) + 1 = 81
-        work(other=100, read=5, write=5, family="pool"),  # max(1 / 0.5, 1) + 7 = 9
-        work(family="view"),  # does nothing: no fixed time either
+        work(macs=1000, read=30, write=20, weights=50, op_class="conv"),  # max(20 / 0.25, 10 / 0.5) + 1 = 81
+        work(other=100, read=5, write=5, op_class="pool"),  # max(1 / 0.5, 1) + 7 = 9
+        work(op_class="view"),  # does nothing: no fixed time either
     )
     found = latency_on(target, model)
     assert seconds(found.calibrated) == pytest.approx(81 + 9)
     assert seconds(found.roofline) == pytest.approx(20 + 1)
     assert found.dropped == ()
+
+
+def test_a_class_falls_back_to_its_family_and_every_rate_has_a_share_of_its_own() -> None:
+    shares = Share(compute=0.5, vector=0.1, memory=2.0, weights=0.25)
+    target = calibrated(machine(), conv=shares)
+    row = work(macs=100, other=10, read=30, write=10, weights=5, op_class="conv_depthwise")
+    # max(200/100/0.5 + 10/100/0.1, 40/10/2 + 5/10/0.25) = max(4 + 1, 2 + 2)
+    assert seconds(latency_on(target, workload(row)).calibrated) == pytest.approx(5)
+    assert target.efficiency is not None
+    added = replace(target, efficiency=replace(target.efficiency, combine="sum"))
+    assert seconds(latency_on(added, workload(row)).calibrated) == pytest.approx(4 + 1 + 2 + 2)
+
+
+def test_ops_that_do_nothing_take_time_where_an_overhead_names_them() -> None:
+    target = replace(calibrated(machine(), default=Share()), overhead_s=(("default", 1.0), ("view", 0.25)))
+    model = workload(work(op_class="view"), work(op_class="view"), work(macs=100, op_class="matmul_linear"))
+    assert seconds(latency_on(target, model).calibrated) == pytest.approx(2 + 1 + 2 * 0.25)
 
 
 def test_a_fit_over_macs_alone_carries_everything_else() -> None:
@@ -206,14 +223,14 @@ def test_no_efficiency_no_calibrated_latency() -> None:
 
 
 def test_a_family_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(SpecError, match=r"efficiency\.covn is no family of ops; did you mean 'conv'"):
+    with pytest.raises(SpecError, match=r"efficiency\.covn is no class of ops; did you mean 'conv'"):
         latency_on(calibrated(machine(), covn=Share()), TWO_OPS)
 
 
 # -- formulas --------------------------------------------------------------------------------------------------------
 def test_equal_ops_are_counted_and_one_sided_ones_added() -> None:
     block = [work(macs=N * 1000, read=N * 30, write=N * 20) for _ in range(5)]
-    copies = [work(read=N * 7, write=N * 7, family="movement"), work(read=N, write=N, family="movement")]
+    copies = [work(read=N * 7, write=N * 7, op_class="movement"), work(read=N, write=N, op_class="movement")]
     found = latency_on(machine(), workload(*block, *copies)).roofline
     assert found is not None
     assert len(found.terms) == 2
@@ -314,7 +331,7 @@ def test_alexnet_int8_on_the_microcontroller() -> None:
 AMOUNT = st.integers(0, 10**9) | st.just(0)
 ROWS = st.lists(
     st.builds(
-        work, AMOUNT, AMOUNT, AMOUNT, AMOUNT, AMOUNT, dtype=st.sampled_from(["fp32", "int8"]), family=st.just("conv")
+        work, AMOUNT, AMOUNT, AMOUNT, AMOUNT, AMOUNT, dtype=st.sampled_from(["fp32", "int8"]), op_class=st.just("conv")
     ),
     min_size=1,
     max_size=6,

@@ -14,7 +14,7 @@ def work(
     weights: Expr | int = 0,
     other: Expr | int = 0,
     dtype: str = "fp32",
-    family: str = "conv",
+    op_class: str = "conv",
 ) -> Work:
     """One op or fused group."""
     return Work(
@@ -25,7 +25,7 @@ def work(
         weight_bytes=as_expr(weights),
         dtype=dtype,
         is_floating=True,
-        family=family,
+        op_class=op_class,
     )
 
 
