@@ -117,6 +117,7 @@ BROKEN = [
     ('holds = "weights"', 'holds = "both"', "memory.flash.holds: found 'both' in a persistent level"),
     ('holds = "activations"', 'holds = "weights"', "memory: no level holds activations"),
     ('holds = "weights"\npersistent = true', 'holds = "activations"', "memory: no level holds weights"),
+    ('name = "flash"', 'name = "flash"\ntechnology = "rom"', "memory[1].technology: found 'rom', expected one of sram"),
     ("persistent = true", "persistent = 1", "memory[1].persistent: found 1 (an integer), expected true or false"),
     (
         "bandwidth_bytes_per_s = 1e9",
@@ -158,6 +159,46 @@ def test_broken_files(old: str, new: str, said: str) -> None:
     assert said in message
     assert len(message) < 500
     assert message.isprintable()
+
+
+def without_energy(replacement: str = "") -> str:
+    start, end = GOOD.index("[energy]"), GOOD.index("[limits]")
+    text = (GOOD[:start] + replacement + GOOD[end:]).replace('"energy.*", ', "")
+    return text.replace('name = "sram"', 'name = "sram"\ntechnology = "sram"')
+
+
+def test_without_energies_the_lectures_table_is_taken() -> None:
+    target = parse_target(without_energy().encode(), "board.toml")
+    assert target.energy is not None
+    assert (target.energy.table, target.energy.static_w) == ("45 nm, 0.9 V: Horowitz, as in the lecture", None)
+    # 5 pJ per 32-bit access of an SRAM; flash, whose technology the file does not say, is not in the table
+    assert dict(target.energy.pj_per_byte) == {"sram": 5 / 4}
+    assert dict(target.energy.pj_per_mac)["int8"].mult == 0.2
+    energies = [row for row in target.rows() if row.key.startswith("energy.")]
+    assert len(energies) == 8
+    assert {row.source.document for row in energies if row.source} == {
+        "Horowitz, ISSCC 2014, 45 nm 0.9 V",
+        "Han et al. / lecture slide (after Horowitz), 45 nm 0.9 V",
+    }
+
+
+def test_static_power_may_stand_beside_the_lectures_table() -> None:
+    text = without_energy("[energy]\nstatic_w = 0.2\n").replace('"limits.tdp_w"', '"limits.tdp_w", "energy.static_w"')
+    target = parse_target(text.encode(), "board.toml")
+    assert target.energy is not None
+    assert (target.energy.node_nm, target.energy.static_w) == (45, 0.2)
+    with pytest.raises(FileError, match=r"energy\.static_w: found -1"):
+        read(text.replace("static_w = 0.2", "static_w = -1"))
+    with pytest.raises(FileError, match=r"energy\.table: missing"):
+        read(text.replace("static_w = 0.2", "node_nm = 7"))
+
+
+def test_a_cache_is_faster_than_what_it_caches() -> None:
+    slow = GOOD.replace('holds = "activations"', 'holds = "both"').replace(
+        'holds = "weights"\npersistent = true', 'holds = "both"\nbandwidth_bytes_per_s = 2e9'
+    )
+    with pytest.raises(FileError, match=r"memory\.sram: found a read bandwidth of 1e\+09 .* in front of flash"):
+        read(slow)
 
 
 def test_two_sources_for_one_figure() -> None:
