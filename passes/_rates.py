@@ -14,68 +14,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from fxcost.errors import ModelError
 from fxcost.ir.evaluate import compiled
 from fxcost.ir.expr import ZERO, Expr, as_expr, substitute, total
-from fxcost.ir.predicate import Compare, decide
+from fxcost.ir.predicate import Compare, decide, replace_symbols
 
 if TYPE_CHECKING:
     from typing import Self
 
 
 @dataclass(frozen=True)
-class Load:
-    """`amount / rate` seconds or joules; `rate` is what one second or one joule is enough for."""
-
-    amount: Expr
-    rate: float
-
-
-Loads = tuple[Load, ...]
-
-
-@dataclass(frozen=True)
-class Term:
-    """`count * (max(compute, memory + streamed) + fixed)`.
-
-    `streamed` are loads of weights that count only while the weights do not stay on chip; `resident` those that count
-    in their place when they do.
-    """
-
-    compute: Loads = ()
-    memory: Loads = ()
-    streamed: Loads = ()
-    resident: Loads = ()
-    fixed: float = 0.0
-    count: int = 1
-
-    @property
-    def loads(self) -> Loads:
-        """Every load of the term."""
-        return self.compute + self.memory + self.streamed + self.resident
-
-    @property
-    def has_memory(self) -> bool:
-        """True when the term moves bytes."""
-        return bool(self.memory or self.streamed or self.resident)
-
-    def settled(self, stays: bool) -> Term:
-        """The term where the weights certainly stay on chip, or certainly do not."""
-        weights = self.resident if stays else self.streamed
-        memory = loads(*((part.amount, part.rate) for part in self.memory + weights))
-        return replace(self, memory=memory, streamed=(), resident=())
-
-    def with_loads(self, change: Callable[[Loads], Loads]) -> Term:
-        """The same term with every list of loads changed."""
-        return replace(
-            self,
-            compute=change(self.compute),
-            memory=change(self.memory),
-            streamed=change(self.streamed),
-            resident=change(self.resident),
-        )
-
-
-@dataclass(frozen=True)
 class Residence:
-    """Weights stay on chip where `need_bytes` (all weights and the arena) fit into `capacity_bytes` of `level`."""
+    """Data stays on chip where `need_bytes` (the arena, and all weights where they are meant) fit into `level`."""
 
     level: str
     need_bytes: Expr
@@ -84,25 +31,98 @@ class Residence:
     def __str__(self) -> str:
         return f"{self.need_bytes} <= {self.capacity_bytes}"
 
+    @property
+    def predicate(self) -> Compare:
+        """The condition as a comparison."""
+        return Compare("<=", self.need_bytes, as_expr(self.capacity_bytes))
+
+    def holds(self, env: Mapping[str, int]) -> bool | None:
+        """True or False where `env` and the symbols' ranges settle it, else None."""
+        return decide(replace_symbols(self.predicate, env))
+
+
+@dataclass(frozen=True)
+class Load:
+    """`amount / rate` seconds or joules; `rate` is what one second or one joule is enough for.
+
+    `what` is products, other, activations or weights; `level` the memory that serves the bytes. A load counts only where
+    `inside` holds and `outside` does not: data is served by the nearest level in which it stays.
+    """
+
+    amount: Expr
+    rate: float
+    what: str = ""
+    level: str = ""
+    inside: Residence | None = None
+    outside: Residence | None = None
+
+    @property
+    def conditions(self) -> tuple[Residence, ...]:
+        """The conditions that decide whether the load counts."""
+        return tuple(c for c in (self.inside, self.outside) if c is not None)
+
+    def counts(self, held: Mapping[Residence, bool]) -> bool:
+        """True where the load counts, given which conditions hold."""
+        return (self.inside is None or held[self.inside]) and not (self.outside is not None and held[self.outside])
+
+    def settled(self) -> Load | None:
+        """The load without conditions that are certain; None when it never counts."""
+        inside, outside = self.inside, self.outside
+        certain_in = None if inside is None else inside.holds({})
+        certain_out = None if outside is None else outside.holds({})
+        if certain_in is False or certain_out is True:
+            return None
+        return replace(self, inside=None if certain_in else inside, outside=None if certain_out is False else outside)
+
+    def bound(self, env: Mapping[str, int]) -> Load:
+        """The load with sizes put in."""
+
+        def there(place: Residence | None) -> Residence | None:
+            return None if place is None else replace(place, need_bytes=substitute(place.need_bytes, env))
+
+        return replace(
+            self, amount=substitute(self.amount, env), inside=there(self.inside), outside=there(self.outside)
+        )
+
+
+Loads = tuple[Load, ...]
+
+
+@dataclass(frozen=True)
+class Term:
+    """`count * (max(compute, memory) + fixed)`."""
+
+    compute: Loads = ()
+    memory: Loads = ()
+    fixed: float = 0.0
+    count: int = 1
+
+    @property
+    def loads(self) -> Loads:
+        """Every load of the term."""
+        return self.compute + self.memory
+
+    def with_loads(self, change: Callable[[Load], Load | None]) -> Term:
+        """The same term with every load changed, or left out."""
+
+        def changed(parts: Loads) -> Loads:
+            return tuple(new for part in parts if (new := change(part)) is not None)
+
+        return replace(self, compute=changed(self.compute), memory=changed(self.memory))
+
 
 @dataclass(frozen=True)
 class RateFormula:
     """A sum of terms; `unit` is what its value is measured in."""
 
     terms: tuple[Term, ...]
-    residence: Residence | None = None
 
     unit: ClassVar[str] = ""
 
     @classmethod
-    def of(cls, terms: Iterable[Term], residence: Residence | None = None) -> Self:
-        """The formula in as few terms as possible, without the condition where it is certain."""
-        if residence is not None:
-            certain = decide(Compare("<=", residence.need_bytes, as_expr(residence.capacity_bytes)))
-            if certain is not None:
-                return cls(merged(term.settled(certain) for term in terms))
-        found = merged(terms)
-        return cls(found, residence if any(term.streamed or term.resident for term in found) else None)
+    def of(cls, terms: Iterable[Term]) -> Self:
+        """The formula in as few terms as possible, without conditions that are certain."""
+        return cls(merged(term.with_loads(Load.settled) for term in terms))
 
     @cached_property
     def symbols(self) -> frozenset[str]:
@@ -115,9 +135,14 @@ class RateFormula:
         return not any(term.loads or term.fixed for term in self.terms)
 
     @cached_property
+    def conditions(self) -> tuple[Residence, ...]:
+        """The conditions on which loads of the formula depend."""
+        return tuple(dict.fromkeys(c for term in self.terms for load in term.loads for c in load.conditions))
+
+    @cached_property
     def _amounts(self) -> tuple[Expr, ...]:
         found = dict.fromkeys(load.amount for term in self.terms for load in term.loads)
-        return tuple(found if self.residence is None else found | {self.residence.need_bytes: None})
+        return tuple(found | {condition.need_bytes: None for condition in self.conditions})
 
     def at(self, env: Mapping[str, int]) -> float:
         """The value at a point; raises ModelError naming the symbols that `env` lacks."""
@@ -127,30 +152,20 @@ class RateFormula:
             raise ModelError(f"no value given for {', '.join(missing)}; give every symbol of the formula")
         values = compiled(self._amounts, names)(*(env[name] for name in names))
         amount = dict(zip(self._amounts, values, strict=True))
-        fits = self.residence is not None and amount[self.residence.need_bytes] <= self.residence.capacity_bytes
+        held = {c: amount[c.need_bytes] <= c.capacity_bytes for c in self.conditions}
 
         def value(parts: Loads) -> float:
-            return sum(amount[part.amount] / part.rate for part in parts)
-
-        def whole(term: Term) -> float:
-            moved = value(term.memory) + value(term.resident if fits else term.streamed)
-            return term.count * (max(value(term.compute), moved) + term.fixed)
+            return sum(amount[part.amount] / part.rate for part in parts if part.counts(held))
 
         try:
-            return float(sum(whole(term) for term in self.terms))
+            whole = sum(t.count * (max(value(t.compute), value(t.memory)) + t.fixed) for t in self.terms)
+            return float(whole)
         except OverflowError as error:
             raise ModelError("the sizes are too large: an amount of work exceeds 1e308") from error
 
     def bind(self, env: Mapping[str, int]) -> Self:
         """The formula in the symbols that `env` leaves open."""
-
-        def bound(loads: Loads) -> Loads:
-            return tuple(Load(substitute(load.amount, env), load.rate) for load in loads)
-
-        residence = self.residence
-        if residence is not None:
-            residence = replace(residence, need_bytes=substitute(residence.need_bytes, env))
-        return self.of([term.with_loads(bound) for term in self.terms], residence)
+        return self.of(term.with_loads(lambda load: load.bound(env)) for term in self.terms)
 
     def __call__(self, **env: int) -> float | Self:
         """A float when every symbol is given, else the formula in the rest."""
@@ -158,21 +173,7 @@ class RateFormula:
 
     # -- for people ----------------------------------------------------------------------------------------------
     def __str__(self) -> str:
-        return " + ".join(self._term_text(term) for term in self.terms) or "0.0"
-
-    def _term_text(self, term: Term) -> str:
-        memory = _sum_text(term.memory)
-        if self.residence is None:
-            memory = _sum_text(term.settled(stays=False).memory)
-        elif term.streamed or term.resident:
-            there, away = _sum_text(term.resident) or "0", _sum_text(term.streamed) or "0"
-            weights = f"({there} if {self.residence} else {away})"
-            memory = f"{memory} + {weights}" if memory else weights
-        sides = [side for side in (_sum_text(term.compute), memory) if side]
-        parts = [f"max({sides[0]}, {sides[1]})" if len(sides) == 2 else "".join(sides)]
-        parts = [part for part in (*parts, repr(term.fixed) if term.fixed else "") if part]
-        text = " + ".join(parts) or "0"
-        return text if term.count == 1 else f"{term.count}*({text})"
+        return " + ".join(_term_text(term) for term in self.terms) or "0.0"
 
     @property
     def expr(self) -> Any:
@@ -181,22 +182,23 @@ class RateFormula:
 
         from fxcost.ir.sympy_bridge import to_sympy
 
-        def value(loads: Loads) -> Any:
-            return sympy.Add(*(to_sympy(load.amount) / sympy.Float(load.rate) for load in loads))
+        def fits(place: Residence) -> Any:
+            return sympy.Le(to_sympy(place.need_bytes), place.capacity_bytes)
 
-        def memory(term: Term) -> Any:
-            if self.residence is None:
-                return value(term.memory + term.streamed)
-            fits = sympy.Le(to_sympy(self.residence.need_bytes), self.residence.capacity_bytes)
-            return value(term.memory) + sympy.Piecewise((value(term.resident), fits), (value(term.streamed), True))
+        def one(load: Load) -> Any:
+            plain = to_sympy(load.amount) / sympy.Float(load.rate)
+            conditions = [fits(load.inside)] if load.inside else []
+            conditions += [sympy.Not(fits(load.outside))] if load.outside else []
+            return sympy.Piecewise((plain, sympy.And(*conditions)), (0, True)) if conditions else plain
+
+        def value(parts: Loads) -> Any:
+            return sympy.Add(*(one(load) for load in parts))
 
         def whole(term: Term) -> Any:
-            if not term.compute:
-                larger = memory(term)
-            elif not term.has_memory:
-                larger = value(term.compute)
+            if term.compute and term.memory:
+                larger = sympy.Max(value(term.compute), value(term.memory), evaluate=False)
             else:
-                larger = sympy.Max(value(term.compute), memory(term), evaluate=False)
+                larger = value(term.loads)
             return term.count * (larger + term.fixed)
 
         return sympy.Add(*(whole(term) for term in self.terms))
@@ -224,13 +226,13 @@ def at_point(formula: FormulaType | None, env: Mapping[str, int]) -> float | For
     return formula.at(env) if formula.symbols <= env.keys() else formula.bind(env)
 
 
-def loads(*pairs: tuple[Expr, float | None]) -> Loads:
-    """Loads of the amounts that are not zero and whose rate is known; amounts at one rate are added."""
-    by_rate: dict[float, list[Expr]] = {}
-    for amount, rate in pairs:
-        if rate is not None and amount is not ZERO:
-            by_rate.setdefault(rate, []).append(amount)
-    return tuple(Load(total(amounts), rate) for rate, amounts in by_rate.items())
+def loads(parts: Iterable[Load]) -> Loads:
+    """The loads that are not zero; amounts that share everything else are added."""
+    alike: dict[Load, list[Expr]] = {}
+    for part in parts:
+        if part.amount is not ZERO:
+            alike.setdefault(replace(part, amount=ZERO), []).append(part.amount)
+    return tuple(replace(key, amount=total(amounts)) for key, amounts in alike.items())
 
 
 def merged(terms: Iterable[Term]) -> tuple[Term, ...]:
@@ -238,35 +240,48 @@ def merged(terms: Iterable[Term]) -> tuple[Term, ...]:
     counts: dict[Term, int] = {}
     compute: list[Load] = []
     memory: list[Load] = []
-    streamed: list[Load] = []
-    resident: list[Load] = []
     fixed = 0.0
     for term in terms:
-        if term.compute and term.has_memory:
+        if term.compute and term.memory:
             key = replace(term, count=1)
             counts[key] = counts.get(key, 0) + term.count
             continue
-        times = term.count
-        compute += _scaled(term.compute, times)
-        memory += _scaled(term.memory, times)
-        streamed += _scaled(term.streamed, times)
-        resident += _scaled(term.resident, times)
-        fixed += term.fixed * times
+        compute += (replace(load, amount=load.amount * term.count) for load in term.compute)
+        memory += (replace(load, amount=load.amount * term.count) for load in term.memory)
+        fixed += term.fixed * term.count
     kept = [replace(term, count=count) for term, count in counts.items()]
-    pooled = [
-        Term(compute=_pooled(compute)),
-        Term(memory=_pooled(memory), streamed=_pooled(streamed), resident=_pooled(resident), fixed=fixed),
-    ]
+    pooled = [Term(compute=loads(compute)), Term(memory=loads(memory), fixed=fixed)]
     return (*kept, *(term for term in pooled if term.loads or term.fixed))
 
 
-def _scaled(parts: Loads, times: int) -> list[Load]:
-    return [Load(part.amount * times, part.rate) for part in parts]
-
-
-def _pooled(parts: list[Load]) -> Loads:
-    return loads(*((part.amount, part.rate) for part in parts))
+def _term_text(term: Term) -> str:
+    sides = [side for side in (_sum_text(term.compute), _sum_text(term.memory)) if side]
+    parts = [f"max({sides[0]}, {sides[1]})" if len(sides) == 2 else "".join(sides)]
+    parts = [part for part in (*parts, repr(term.fixed) if term.fixed else "") if part]
+    text = " + ".join(parts) or "0"
+    return text if term.count == 1 else f"{term.count}*({text})"
 
 
 def _sum_text(parts: Loads) -> str:
-    return " + ".join(f"({part.amount})/{part.rate!r}" for part in parts)
+    """Loads as Python text; those under one condition stand in one conditional."""
+    plain = _added(part for part in parts if not part.conditions)
+    cases: dict[str, list[Load]] = {}
+    for part in parts:
+        if part.conditions:
+            cases.setdefault(_condition_text(part), []).append(part)
+    return " + ".join(
+        [*([plain] if plain else []), *(f"({_added(same)} if {when} else 0)" for when, same in cases.items())]
+    )
+
+
+def _condition_text(load: Load) -> str:
+    inside = [str(load.inside)] if load.inside else []
+    outside = [f"{load.outside.need_bytes} > {load.outside.capacity_bytes}"] if load.outside else []
+    return " and ".join(inside + outside)
+
+
+def _added(parts: Iterable[Load]) -> str:
+    by_rate: dict[float, list[Expr]] = {}
+    for part in parts:
+        by_rate.setdefault(part.rate, []).append(part.amount)
+    return " + ".join(f"({total(amounts)})/{rate!r}" for rate, amounts in by_rate.items())

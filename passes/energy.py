@@ -1,38 +1,53 @@
 """Energy on a target, by the lecture's formula.
 
-E = MACs * (multiply + add) + bytes * energy per byte, each byte at the level where it lives, + static power * roofline
-latency. Activations count as read and written by all ops under the accounting asked for, weights as fetched. Where all
-weights stay on chip they are charged at that level instead. Other operations and register traffic are not in the
-lecture's formula, hence not here. A figure that the target does not state drops the part, by name.
+E = MACs * (multiply + add) + bytes * energy per byte, each byte at the level that serves it, + static power * roofline
+latency. Activations count as read and written by all ops under the accounting asked for, weights as fetched; which level
+serves them is decided as for latency (`_places`). Other operations and register traffic are not in the lecture's formula,
+hence not here. A figure that the target does not state drops the part, by name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from fxcost.ir.expr import ZERO, Expr
 from fxcost.ir.graph import Graph
-from fxcost.passes._rates import EnergyFormula, Load, Loads, Term, loads
-from fxcost.passes.latency import Latency, dtype_on, target_of
-from fxcost.passes.workload import Workload
+from fxcost.passes._places import Place
+from fxcost.passes._rates import EnergyFormula, Load, Term, loads
+from fxcost.passes.latency import Latency, Missing, Served, dtype_on, target_of
+from fxcost.passes.workload import Work, Workload
 from fxcost.pipeline import Facts, register_pass
 from fxcost.target import Target
 
 PJ_PER_J = 1e12
 
+Formulas = Mapping[str, EnergyFormula | None]
+
 
 @dataclass(frozen=True)
 class EnergyUse:
-    """Formulas in joules: the whole, by part (macs, weights, activations, static) and by memory level.
+    """Formulas in joules: the whole, by part (macs, weights, activations, static), by type of product, by memory level.
 
-    None where the target states nothing for it; `dropped` names every part that is missing, and why.
+    None where the target states nothing for it; `missing` names every part that is left out, and why. `rows` are the
+    terms of each group, parallel to the groups.
     """
 
     total: EnergyFormula | None
-    parts: Mapping[str, EnergyFormula | None] = field(default_factory=dict)
-    levels: Mapping[str, EnergyFormula | None] = field(default_factory=dict)
-    dropped: tuple[str, ...] = ()
+    parts: Formulas = field(default_factory=dict)
+    dtypes: Formulas = field(default_factory=dict)
+    levels: Formulas = field(default_factory=dict)
+    rows: tuple[tuple[Term, ...], ...] = ()
+    missing: tuple[Missing, ...] = ()
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Why parts are left out, each reason once."""
+        return self.dropped_at({})
+
+    def dropped_at(self, env: Mapping[str, int]) -> tuple[str, ...]:
+        """The reasons that apply at these sizes."""
+        return tuple(dict.fromkeys(m.reason for m in self.missing if m.applies(env)))
 
 
 @register_pass("energy", provides=EnergyUse, requires=(Workload, Latency), options=("target",))
@@ -43,52 +58,67 @@ def energy(graph: Graph, facts: Facts) -> EnergyUse:
 
 def energy_on(target: Target, work: Workload, latency: Latency) -> EnergyUse:
     """Energy of a workload whose latency is known."""
-    home, store, cache = target.home("activations"), target.home("weights"), latency.residence
+    here = Served.of(target, work)
     moved, fetched = work.sum_of("read_bytes", "write_bytes"), work.sum_of("weight_bytes")
-    read_and_written = Term(memory=_byte_loads(target, home.name, moved))
-    streamed = Term(streamed=_byte_loads(target, store.name, fetched))
-    resident = Term(resident=_byte_loads(target, cache.level, fetched)) if cache else Term()
+    products = [load for row in work.rows for load in _products(target, row)]
+    activations = list(_bytes(target, here.activations, moved, "activations"))
+    weights = list(_bytes(target, here.weights, fetched, "weights"))
+    static = [] if latency.roofline is None else list(_static(target, latency.roofline.terms))
 
-    def formula(*terms: Term, asked: bool = True) -> EnergyFormula | None:
-        made = EnergyFormula.of(terms, cache)
+    def formula(parts: Iterable[Load], terms: Iterable[Term] = (), *, asked: bool = True) -> EnergyFormula | None:
+        made = EnergyFormula.of([Term(memory=loads(parts)), *terms])
         return None if made.states_nothing and asked else made
 
-    products = Term(_mac_loads(target, work))
-    static = _static_terms(target, latency)
-    levels: dict[str, list[Term]] = {home.name: [read_and_written]}
-    levels.setdefault(store.name, []).append(streamed)
-    if cache is not None:
-        levels.setdefault(cache.level, []).append(resident)
+    def at(level: str) -> EnergyFormula | None:
+        served = [load for load in (*activations, *weights) if load.level == level]
+        return formula(served, asked=_pj_per_byte(target, level) is None)
+
+    dtypes = dict.fromkeys(dtype_on(target, row) for row in work.rows if row.macs is not ZERO)
+    levels = dict.fromkeys(place.level.name for place in (*here.activations, *here.weights))
     return EnergyUse(
-        total=formula(products, read_and_written, streamed, resident, *static, asked=not work.is_idle),
+        total=formula([*products, *activations, *weights], static, asked=not work.is_idle),
         parts={
             "macs": formula(products, asked=work.sum_of("macs") is not ZERO),
-            "weights": formula(streamed, resident, asked=fetched is not ZERO),
-            "activations": formula(read_and_written, asked=moved is not ZERO),
-            "static": formula(*static, asked=not work.is_idle),
+            "weights": formula(weights, asked=fetched is not ZERO),
+            "activations": formula(activations, asked=moved is not ZERO),
+            "static": formula([], static, asked=not work.is_idle),
         },
-        levels={name: formula(*terms, asked=_pj_per_byte(target, name) is None) for name, terms in levels.items()},
-        dropped=tuple(dict.fromkeys(_dropped(target, work, latency))),
+        dtypes={dtype: formula(load for load in products if load.what == dtype) for dtype in dtypes},
+        levels={name: at(name) for name in levels},
+        rows=tuple(
+            tuple(_row_terms(here, row, found.term)) for row, found in zip(work.rows, latency.rows, strict=True)
+        ),
+        missing=tuple(dict.fromkeys(_missing(here, work, latency))),
     )
 
 
-def _mac_loads(target: Target, work: Workload) -> Loads:
-    return loads(*((row.macs, _per_joule(_pj_per_mac(target, dtype_on(target, row)))) for row in work.rows))
+def _row_terms(here: Served, row: Work, roofline: Term) -> Iterator[Term]:
+    moved = _bytes(here.target, here.activations, row.read_bytes + row.write_bytes, "activations")
+    fetched = _bytes(here.target, here.weights, row.weight_bytes, "weights")
+    yield Term(memory=loads((*_products(here.target, row), *moved, *fetched)))
+    yield from _static(here.target, (roofline,))
 
 
-def _byte_loads(target: Target, level: str, amount: Expr) -> Loads:
-    return loads((amount, _per_joule(_pj_per_byte(target, level))))
+def _products(target: Target, row: Work) -> Iterator[Load]:
+    dtype = dtype_on(target, row)
+    picojoules = _pj_per_mac(target, dtype)
+    if picojoules is not None:
+        yield Load(row.macs, PJ_PER_J / picojoules, dtype)
 
 
-def _static_terms(target: Target, latency: Latency) -> tuple[Term, ...]:
+def _bytes(target: Target, where: Iterable[Place], amount: Expr, what: str) -> Iterator[Load]:
+    for place in where:
+        picojoules = _pj_per_byte(target, place.level.name)
+        if picojoules is not None:
+            yield place.load(amount, PJ_PER_J / picojoules, what)
+
+
+def _static(target: Target, roofline: Iterable[Term]) -> Iterator[Term]:
     """Static power times the roofline latency: the roofline's terms with rates per joule in place of per second."""
     watts = _static_w(target)
-    if not watts or latency.roofline is None:
-        return ()
-    return tuple(
-        term.with_loads(lambda parts: tuple(Load(part.amount, part.rate / watts) for part in parts))
-        for term in latency.roofline.terms
-    )
+    if watts:
+        for term in roofline:
+            yield term.with_loads(lambda load: replace(load, rate=load.rate / watts))
 
 
 def _pj_per_mac(target: Target, dtype: str) -> float | None:
@@ -104,28 +134,25 @@ def _static_w(target: Target) -> float | None:
     return target.energy.static_w if target.energy else None
 
 
-def _per_joule(picojoules: float | None) -> float | None:
-    return None if picojoules is None else PJ_PER_J / picojoules
-
-
-def _dropped(target: Target, work: Workload, latency: Latency) -> Iterator[str]:
+def _missing(here: Served, work: Workload, latency: Latency) -> Iterator[Missing]:
+    target = here.target
     if target.energy is None:
-        yield f"energy: {target.name} has no energy block"
+        yield Missing("energy", f"energy: {target.name} has no energy block")
         return
     for row in work.rows:
         dtype = dtype_on(target, row)
         if row.macs is not ZERO and _pj_per_mac(target, dtype) is None:
-            yield f"energy of {dtype} products: {target.name} states no {dtype} MAC"
-    places = [
-        (work.sum_of("read_bytes", "write_bytes"), "activations", target.home("activations").name),
-        (work.sum_of("weight_bytes"), "weights", target.home("weights").name),
-    ]
-    if latency.residence is not None:
-        places.append((work.sum_of("weight_bytes"), "weights kept on chip", latency.residence.level))
-    for amount, what, level in places:
-        if amount is not ZERO and _pj_per_byte(target, level) is None:
-            yield f"energy of {what}: {target.name} states no energy per byte of {level}"
+            yield Missing("energy", f"energy of {dtype} products: {target.name} states no {dtype} MAC")
+    for where, amount, what in (
+        (here.activations, work.sum_of("read_bytes", "write_bytes"), "activations"),
+        (here.weights, work.sum_of("weight_bytes"), "weights"),
+    ):
+        for place in where:
+            if amount is not ZERO and _pj_per_byte(target, place.level.name) is None:
+                kept = " kept on chip" if place.inside else ""
+                reason = f"energy of {what}{kept}: {target.name} states no energy per byte of {place.level.name}"
+                yield Missing("energy", reason, place)
     if _static_w(target) is None:
-        yield f"static energy: {target.name} states no static power"
+        yield Missing("energy", f"static energy: {target.name} states no static power")
     elif latency.roofline is None:
-        yield f"static energy: {target.name} states too little for a roofline latency"
+        yield Missing("energy", f"static energy: {target.name} states too little for a roofline latency")

@@ -13,7 +13,7 @@ from fxcost.ir.expr import Expr, substitute
 from fxcost.ir.graph import Graph
 from fxcost.ir.predicate import Predicate, decide, replace_symbols
 from fxcost.ir.symbols import check_point, ranges_of
-from fxcost.passes._rates import EnergyFormula, LatencyFormula, RateFormula, Term, at_point
+from fxcost.passes._rates import EnergyFormula, LatencyFormula, Loads, RateFormula, Term, at_point
 from fxcost.passes.energy import EnergyUse
 from fxcost.passes.fits import Fits
 from fxcost.passes.fuse import Groups
@@ -46,10 +46,12 @@ SPELLINGS: Mapping[str, str] = MappingProxyType(
 
 @dataclass(frozen=True)
 class NodeTime:
-    """One op or fused group on the target: counts, both times in seconds, and which one binds.
+    """One op or fused group on the target: counts, both times in seconds, which one binds, and joules.
 
-    `binds` is compute or memory; unknown where a figure is missing on either side; open where the sizes decide.
-    `nodes` are the names of all ops in the group, `name` is the one that gives it its family.
+    `binds` is compute or memory (equal times count as compute); unknown where a missing figure could change the answer;
+    open where the sizes decide. `binding_level` is the memory level that takes most of the memory time, where memory
+    binds; `t_level_s` is that time by level. `nodes` are the names of all ops in the group, `name` is the one that gives
+    it its class.
     """
 
     name: str
@@ -61,7 +63,17 @@ class NodeTime:
     bytes: int | Expr
     t_compute_s: Seconds
     t_memory_s: Seconds
+    t_level_s: Mapping[str, Seconds]
     binds: str
+    binding_level: str | None
+    energy_j: Joules
+
+    @property
+    def t_s(self) -> float | None:
+        """Roofline seconds of the group: the larger of the two times; None where a size is open or both are unknown."""
+        known = [t for t in (self.t_compute_s, self.t_memory_s) if t is not None]
+        numbers = [t for t in known if isinstance(t, float)]
+        return max(numbers, default=None) if len(numbers) == len(known) else None
 
 
 @dataclass(frozen=True)
@@ -82,6 +94,7 @@ class Estimate:
     calibrated: Seconds
     energy: Joules
     energy_parts: Mapping[str, Joules]
+    energy_dtypes: Mapping[str, Joules]
     energy_levels: Mapping[str, Joules]
     fits: Fits
     dropped_terms: tuple[str, ...]
@@ -89,6 +102,31 @@ class Estimate:
     _groups: Groups = field(repr=False, compare=False)
     _workload: Workload = field(repr=False, compare=False)
     _latency: Latency = field(repr=False, compare=False)
+    _energy: EnergyUse = field(repr=False, compare=False)
+
+    @property
+    def average_power_w(self) -> float | None:
+        """Energy over roofline latency, None where either is open or unknown."""
+        if isinstance(self.energy, float) and isinstance(self.roofline, float) and self.roofline:
+            return self.energy / self.roofline
+        return None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Figures that contradict each other: an energy that the machine could not draw in that time."""
+        power, limit, table = self.average_power_w, self.target.limits.tdp_w, self.target.energy
+        if power is None or limit is None or table is None or power <= limit:
+            return ()
+        return (
+            f"energy: {power:.0f} W over the roofline latency exceeds the {limit:g} W of {self.target.name}; the table "
+            f"({table.table}) is not that of this chip: compare energies, do not read them as measurements",
+        )
+
+    @property
+    def costliest(self) -> NodeTime | None:
+        """The group that takes longest on the roofline, the first of equals; None without numbers."""
+        timed = [row for row in self.by_node() if row.t_s is not None]
+        return max(timed, key=lambda row: row.t_s or 0.0, default=None)
 
     def by_node(self) -> tuple[NodeTime, ...]:
         """Every group that works or moves data, in traced order; the roofline is the sum of their larger times."""
@@ -108,22 +146,23 @@ class Estimate:
             "calibration": fit and {"origin": fit.origin, "n": fit.n, "error": fit.error},
             "energy_j": _plain(self.energy),
             "energy_parts_j": {name: _plain(part) for name, part in self.energy_parts.items()},
+            "energy_dtypes_j": {name: _plain(part) for name, part in self.energy_dtypes.items()},
             "energy_levels_j": {name: _plain(level) for name, level in self.energy_levels.items()},
             "fits": self.fits.to_dict(),
+            "average_power_w": self.average_power_w,
             "dropped_terms": list(self.dropped_terms),
+            "warnings": list(self.warnings),
             "nodes": [{f.name: _plain(getattr(row, f.name)) for f in fields(row)} for row in self.by_node()],
         }
 
     def _node_time(self, position: int, work: Work, row: Row) -> NodeTime:
         group, graph, term = self._groups.rows[position], self._graph, row.term
         anchor = graph.nodes[group.anchor]
-        compute = self._side(Term(compute=term.compute), row.has_compute)
-        memory = self._side(Term(memory=term.memory, streamed=term.streamed), row.has_memory)
-        binds = "open"
-        if not (row.has_compute and row.has_memory):
-            binds = "unknown"
-        elif isinstance(compute, float) and isinstance(memory, float):
-            binds = "compute" if compute >= memory else "memory"
+        whole = {side: row.is_whole(side, self.at) for side in ("compute", "memory")}
+        compute, memory = self._seconds(term.compute, whole["compute"]), self._seconds(term.memory, whole["memory"])
+        levels = {level: self._seconds(part, True) for level, part in _by_level(term.memory).items()}
+        levels = {level: part for level, part in levels.items() if part != 0.0}
+        binds = _binding(compute, memory, whole)
         return NodeTime(
             name=anchor.name,
             op=anchor.op,
@@ -134,13 +173,20 @@ class Estimate:
             bytes=self._amount(work.read_bytes + work.write_bytes + work.weight_bytes),
             t_compute_s=compute,
             t_memory_s=memory,
+            t_level_s=MappingProxyType(levels),
             binds=binds,
+            binding_level=_longest(levels) if binds == "memory" else None,
+            energy_j=self._joules(self._energy.rows[position]),
         )
 
-    def _side(self, term: Term, is_whole: bool) -> Seconds:
-        if not term.loads:
+    def _seconds(self, parts: Loads, is_whole: bool) -> Seconds:
+        if not parts:
             return 0.0 if is_whole else None
-        return at_point(LatencyFormula.of([term], self._latency.residence), self.at)
+        return at_point(LatencyFormula.of([Term(memory=parts)]), self.at)
+
+    def _joules(self, terms: tuple[Term, ...]) -> Joules:
+        made = EnergyFormula.of(terms)
+        return None if made.states_nothing else at_point(made, self.at)
 
     def _amount(self, amount: Expr) -> int | Expr:
         if amount.symbols <= self.at.keys():
@@ -180,13 +226,15 @@ def estimate(
         calibrated=at_point(found.calibrated, at),
         energy=at_point(used.total, at),
         energy_parts={name: at_point(part, at) for name, part in used.parts.items()},
+        energy_dtypes={name: at_point(part, at) for name, part in used.dtypes.items()},
         energy_levels={name: at_point(level, at) for name, level in used.levels.items()},
         fits=facts[Fits].at(at),
-        dropped_terms=found.dropped + used.dropped,
+        dropped_terms=found.dropped_at(at) + used.dropped_at(at),
         _graph=graph,
         _groups=facts[Groups],
         _workload=facts[Workload],
         _latency=found,
+        _energy=used,
     )
 
 
@@ -201,7 +249,31 @@ def _check_domain(graph: Graph, guards: tuple[Predicate, ...], at: Mapping[str, 
             )
 
 
+def _binding(compute: Seconds, memory: Seconds, whole: Mapping[str, bool]) -> str:
+    """Which side is the longer one; a side of which a term is missing can only be longer still."""
+    known = [0.0 if side is None else side for side in (compute, memory)]
+    if not all(map(_is_number, known)):
+        return "unknown" if None in (compute, memory) else "open"
+    if known[0] >= known[1]:  # type: ignore[operator]
+        return "compute" if whole["memory"] else "unknown"
+    return "memory" if whole["compute"] else "unknown"
+
+
+def _longest(times: Mapping[str, Seconds]) -> str:
+    return max(times, key=lambda level: t if isinstance(t := times[level], float) else 0.0)
+
+
+def _by_level(parts: Loads) -> dict[str, Loads]:
+    return {level: tuple(p for p in parts if p.level == level) for level in dict.fromkeys(p.level for p in parts)}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, float)
+
+
 def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
     return str(value) if isinstance(value, RateFormula | Expr) else list(value) if isinstance(value, tuple) else value
 
 

@@ -14,20 +14,23 @@ calibrated  the roofline with rates multiplied by the shares that the target's e
             (fxcost.ops.classes), plus a fixed time per op; compute and memory overlap (max) or follow one another
             (sum), as the efficiency says. Ops that do nothing (views) take time where an overhead names them
 
-Bandwidth is that of the farthest level that holds weights or activations. Weights cause no traffic there where all
-weights and the arena fit into the on-chip cache. A figure that the target does not state drops the term, by name.
+Bytes are served by main memory (the farthest level that holds weights or activations), or by the nearest level on chip
+in which the data stays (`_places`): all weights and the arena, or the arena alone for activations. The lecture counts
+main memory alone; for it and for the bound, weights that stay on chip cost nothing. A figure that the target does not
+state drops the term, by name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from fxcost.errors import SpecError, nearest
 from fxcost.ir.expr import ZERO, Expr
 from fxcost.ir.graph import Graph
 from fxcost.ops.classes import known_classes
-from fxcost.passes._rates import LatencyFormula, Load, Loads, Residence, Term, loads
+from fxcost.passes._places import Place, places
+from fxcost.passes._rates import LatencyFormula, Load, Residence, Term, loads
 from fxcost.passes.workload import Work, Workload
 from fxcost.pipeline import Facts, register_pass
 from fxcost.target import Efficiency, Target
@@ -37,20 +40,40 @@ VECTOR_DTYPE = "fp32"
 
 
 @dataclass(frozen=True)
+class Missing:
+    """A term that is left out on one side (compute or memory) for want of a figure, where `place` serves the data."""
+
+    side: str
+    reason: str
+    place: Place | None = None
+
+    def applies(self, env: Mapping[str, int]) -> bool:
+        """False where the sizes say that the term would not count."""
+        if self.place is None:
+            return True
+        inside, outside = self.place.inside, self.place.outside
+        return not ((inside and inside.holds(env) is False) or (outside and outside.holds(env)))
+
+
+@dataclass(frozen=True)
 class Row:
-    """Roofline term of one group, and whether each side is all there (False: a missing figure dropped part of it)."""
+    """Roofline term of one group, the type it computes in, and what is missing of it."""
 
     term: Term
     dtype: str
-    has_compute: bool
-    has_memory: bool
+    missing: tuple[Missing, ...] = ()
+
+    def is_whole(self, side: str, env: Mapping[str, int] | None = None) -> bool:
+        """True when nothing is missing on that side, at these sizes."""
+        return not any(m.side == side and m.applies(env or {}) for m in self.missing)
 
 
 @dataclass(frozen=True)
 class Latency:
     """Formulas in seconds, None where the target states too little; rows parallel to the groups.
 
-    `dropped` names every term that is missing, and why.
+    `residence` is the condition under which weights stay on chip, None where they never do. `missing` names every term
+    that is left out, and why.
     """
 
     lecture: LatencyFormula | None
@@ -59,7 +82,16 @@ class Latency:
     calibrated: LatencyFormula | None
     rows: tuple[Row, ...]
     residence: Residence | None
-    dropped: tuple[str, ...]
+    missing: tuple[Missing, ...]
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Why terms are left out, each reason once."""
+        return self.dropped_at({})
+
+    def dropped_at(self, env: Mapping[str, int]) -> tuple[str, ...]:
+        """The reasons that apply at these sizes."""
+        return tuple(dict.fromkeys(m.reason for m in self.missing if m.applies(env)))
 
 
 @register_pass("latency", provides=Latency, requires=(Workload,), options=("target",))
@@ -78,44 +110,33 @@ def target_of(facts: Facts) -> Target:
 
 def latency_on(target: Target, work: Workload) -> Latency:
     """The four predictions for a workload."""
-    residence = residence_on(target, work)
+    here = Served.of(target, work)
     busy = [row for row in work.rows if not row.is_idle]
 
     def formula(terms: list[Term]) -> LatencyFormula | None:
-        made = LatencyFormula.of(terms, residence)
+        made = LatencyFormula.of(terms)
         return None if made.states_nothing and not work.is_idle else made
 
-    products = _products(target, work.rows)
-    whole = Term(
-        products,
-        memory=_activation_loads(target, work.sum_of("read_bytes"), work.sum_of("write_bytes")),
-        streamed=_weight_loads(target, work.model_bytes),
-    )
-    least = Term(
-        products,
-        memory=_activation_loads(target, work.compulsory_read_bytes, work.compulsory_write_bytes),
-        streamed=_weight_loads(target, work.compulsory_weight_bytes),
-    )
+    products = loads(load for row in work.rows for load in _products(here, row))
+    main = (Place(target.home("activations")),)
+    streamed = tuple(place for place in here.weights if place.level == target.home("weights"))
+    whole = _moved(main, work.sum_of("read_bytes"), work.sum_of("write_bytes"))
+    least = _moved(here.activations, work.compulsory_read_bytes, work.compulsory_write_bytes)
     achieved = target.efficiency
     if achieved is not None:
         _check_classes(target)
-    return Latency(
-        lecture=formula([whole]),
-        bound=formula([least]),
-        roofline=formula([_roofline_term(target, row) for row in busy]),
-        calibrated=formula(list(_calibrated_terms(target, achieved, work.rows))) if achieved else None,
-        rows=tuple(_row(target, row) for row in work.rows),
-        residence=residence,
-        dropped=tuple(dict.fromkeys(_dropped(target, work))),
+    rows = tuple(
+        Row(roofline_term(here, row), dtype_on(target, row), tuple(_missing_of(here, row))) for row in work.rows
     )
-
-
-def residence_on(target: Target, work: Workload) -> Residence | None:
-    """When weights stay on chip: the cache in front of main memory takes all of them and the arena."""
-    cache = target.cache
-    if cache is None or cache.capacity_bytes is None:
-        return None
-    return Residence(cache.name, work.model_bytes + work.arena_bytes, cache.capacity_bytes)
+    return Latency(
+        lecture=formula([Term(products, loads((*whole, *_fetched(streamed, work.model_bytes))))]),
+        bound=formula([Term(products, loads((*least, *_fetched(streamed, work.compulsory_weight_bytes))))]),
+        roofline=formula([roofline_term(here, row) for row in busy]),
+        calibrated=formula(list(_calibrated_terms(here, achieved, work.rows))) if achieved else None,
+        rows=rows,
+        residence=next((place.inside for place in reversed(here.weights) if place.inside), None),
+        missing=tuple(dict.fromkeys(_missing(target, work, rows))),
+    )
 
 
 def dtype_on(target: Target, row: Work) -> str:
@@ -124,86 +145,104 @@ def dtype_on(target: Target, row: Work) -> str:
 
 
 # -- terms -----------------------------------------------------------------------------------------------------------
-def _row(target: Target, row: Work) -> Row:
-    compute, memory = list(_missing_compute(target, row)), list(_missing_memory(target, row))
-    return Row(_roofline_term(target, row), dtype_on(target, row), not compute, not memory)
+@dataclass(frozen=True)
+class Served:
+    """A target, and the levels from which it serves a model's activations and weights."""
+
+    target: Target
+    activations: tuple[Place, ...]
+    weights: tuple[Place, ...]
+
+    @classmethod
+    def of(cls, target: Target, work: Workload) -> Served:
+        """The places for a workload."""
+        return cls(target, places(target, work, "activations"), places(target, work, "weights"))
 
 
-def _roofline_term(target: Target, row: Work) -> Term:
-    return Term(
-        loads((row.macs * 2, target.peak(dtype_on(target, row))), (row.other_ops, target.peak(VECTOR_DTYPE))),
-        memory=_activation_loads(target, row.read_bytes, row.write_bytes),
-        streamed=_weight_loads(target, row.weight_bytes),
-    )
+def roofline_term(here: Served, row: Work) -> Term:
+    """Time of one op or fused group at data-sheet figures."""
+    vector = here.target.peak(VECTOR_DTYPE)
+    other = [] if vector is None else [Load(row.other_ops, vector, "other")]
+    moved, fetched = _moved(here.activations, row.read_bytes, row.write_bytes), _fetched(here.weights, row.weight_bytes)
+    return Term(loads((*_products(here, row), *other)), loads((*moved, *fetched)))
 
 
-def _calibrated_terms(target: Target, achieved: Efficiency, rows: Iterable[Work]) -> Iterator[Term]:
-    view_s = dict(target.overhead_s).get("view", 0.0)
+def _products(here: Served, row: Work) -> Iterator[Load]:
+    peak = here.target.peak(dtype_on(here.target, row))
+    if peak is not None:
+        yield Load(row.macs * 2, peak, "products")
+
+
+def _moved(where: Iterable[Place], read_bytes: Expr, write_bytes: Expr) -> Iterator[Load]:
+    for place in where:
+        for amount, rate in (
+            (read_bytes, place.level.read_bytes_per_s),
+            (write_bytes, place.level.write_bytes_per_s),
+        ):
+            if rate is not None:
+                yield place.load(amount, rate, "activations")
+
+
+def _fetched(where: Iterable[Place], weight_bytes: Expr) -> Iterator[Load]:
+    for place in where:
+        if place.level.read_bytes_per_s is not None:
+            yield place.load(weight_bytes, place.level.read_bytes_per_s, "weights")
+
+
+def _calibrated_terms(here: Served, achieved: Efficiency, rows: Iterable[Work]) -> Iterator[Term]:
+    view_s = dict(here.target.overhead_s).get("view", 0.0)
     for row in rows:
-        yield Term(fixed=view_s) if row.is_idle else calibrated_term(target, achieved, row)
+        yield Term(fixed=view_s) if row.is_idle else calibrated_term(here, achieved, row)
 
 
-def calibrated_term(target: Target, achieved: Efficiency, row: Work) -> Term:
+def calibrated_term(here: Served, achieved: Efficiency, row: Work) -> Term:
     """Time of one op or fused group at the shares of its class, and its fixed time."""
     share = achieved.share(row.op_class)
-    plain = _roofline_term(target, replace(row, other_ops=ZERO))
-    other = _roofline_term(target, replace(row, macs=ZERO)) if achieved.counts_other_ops else Term()
-    compute = _slower(plain.compute, share.compute) + _slower(other.compute, share.of_vector)
-    memory = _slower(plain.memory, share.memory)
-    one_after_another = achieved.combine == "sum"
-    return Term(
-        compute=() if one_after_another else compute,
-        memory=compute + memory if one_after_another else memory,
-        streamed=_slower(plain.streamed, share.of_weights),
-        fixed=target.overhead(row.op_class),
-    )
-
-
-def _slower(parts: Loads, share: float) -> Loads:
-    return tuple(Load(part.amount, part.rate * share) for part in parts)
-
-
-def _products(target: Target, rows: Iterable[Work]) -> Loads:
-    return loads(*((row.macs * 2, target.peak(dtype_on(target, row))) for row in rows))
-
-
-def _activation_loads(target: Target, read_bytes: Expr, write_bytes: Expr) -> Loads:
-    level = target.home("activations")
-    return loads((read_bytes, level.read_bytes_per_s), (write_bytes, level.write_bytes_per_s))
-
-
-def _weight_loads(target: Target, weight_bytes: Expr) -> Loads:
-    return loads((weight_bytes, target.home("weights").read_bytes_per_s))
+    shares = {
+        "products": share.compute,
+        "other": share.of_vector,
+        "activations": share.memory,
+        "weights": share.of_weights,
+    }
+    counted = row if achieved.counts_other_ops else replace(row, other_ops=ZERO)
+    term = roofline_term(here, counted).with_loads(lambda load: replace(load, rate=load.rate * shares[load.what]))
+    if achieved.combine == "sum":
+        term = Term(memory=term.loads)
+    return replace(term, fixed=here.target.overhead(row.op_class))
 
 
 # -- what is missing -------------------------------------------------------------------------------------------------
-def _dropped(target: Target, work: Workload) -> Iterator[str]:
+def _missing(target: Target, work: Workload, rows: Iterable[Row]) -> Iterator[Missing]:
     for op, count in work.unknown:
-        yield f"time and energy of {op} ({count}x): it has no cost rule"
-    for row in work.rows:
-        yield from _missing_compute(target, row)
-        yield from _missing_memory(target, row)
+        yield Missing("op", f"time and energy of {op} ({count}x): it has no cost rule")
+    for row in rows:
+        yield from row.missing
     if target.efficiency is None:
-        yield f"calibrated latency: {target.name} has no efficiency block"
+        yield Missing("fit", f"calibrated latency: {target.name} has no efficiency block")
 
 
-def _missing_compute(target: Target, row: Work) -> Iterator[str]:
-    dtype = dtype_on(target, row)
-    if row.macs is not ZERO and target.peak(dtype) is None:
-        yield f"compute time of {dtype} products: {target.name} states no {dtype} peak"
-    if row.other_ops is not ZERO and target.peak(VECTOR_DTYPE) is None:
-        yield f"compute time of other operations (roofline): {target.name} states no {VECTOR_DTYPE} peak"
+def _missing_of(here: Served, row: Work) -> Iterator[Missing]:
+    name, dtype = here.target.name, dtype_on(here.target, row)
+    if row.macs is not ZERO and here.target.peak(dtype) is None:
+        yield Missing("compute", f"compute time of {dtype} products: {name} states no {dtype} peak")
+    if row.other_ops is not ZERO and here.target.peak(VECTOR_DTYPE) is None:
+        reason = f"compute time of other operations (roofline): {name} states no {VECTOR_DTYPE} peak"
+        yield Missing("compute", reason)
+    for place in here.activations:
+        for amount, rate, what in (
+            (row.read_bytes, place.level.read_bytes_per_s, "activations read"),
+            (row.write_bytes, place.level.write_bytes_per_s, "activations written"),
+        ):
+            if amount is not ZERO and rate is None:
+                yield Missing("memory", _unstated(name, what, place.level.name), place)
+    for place in here.weights:
+        if row.weight_bytes is not ZERO and place.level.read_bytes_per_s is None:
+            what = "weights" if place.inside is None else "weights kept on chip"
+            yield Missing("memory", _unstated(name, what, place.level.name), place)
 
 
-def _missing_memory(target: Target, row: Work) -> Iterator[str]:
-    home, store = target.home("activations"), target.home("weights")
-    for amount, rate, what, level in (
-        (row.read_bytes, home.read_bytes_per_s, "activations read", home),
-        (row.write_bytes, home.write_bytes_per_s, "activations written", home),
-        (row.weight_bytes, store.read_bytes_per_s, "weights", store),
-    ):
-        if amount is not ZERO and rate is None:
-            yield f"memory time of {what}: {target.name} states no bandwidth for {level.name}"
+def _unstated(target: str, what: str, level: str) -> str:
+    return f"memory time of {what}: {target} states no bandwidth for {level}"
 
 
 def _check_classes(target: Target) -> None:

@@ -59,7 +59,8 @@ class Work:
 class Workload:
     """Rows parallel to the groups; `unknown` are operators without a cost rule, whose work is in no row.
 
-    `used_weight_bytes` are the parameters that some op reads, each once; `arena_bytes` is the peak of live activations.
+    `used_weight_bytes` are the parameters that some op reads, each once; `arena_bytes` is the peak of live activations,
+    in which `inputs_apart` says that graph inputs are not counted.
     """
 
     rows: tuple[Work, ...]
@@ -69,6 +70,12 @@ class Workload:
     output_bytes: Expr
     arena_bytes: Expr
     unknown: tuple[tuple[str, int], ...] = ()
+    inputs_apart: bool = False
+
+    @property
+    def footprint_bytes(self) -> Expr:
+        """What must be on chip, weights apart, for activations to stay there: the arena, and inputs in any case."""
+        return self.arena_bytes + self.input_bytes if self.inputs_apart else self.arena_bytes
 
     def sum_of(self, *amounts: str) -> Expr:
         """Sum of the named amounts over all rows."""
@@ -98,7 +105,10 @@ class Workload:
 
 
 @register_pass(
-    "workload", provides=Workload, requires=(Costs, Groups, Totals), options=("weights", "activations", "accounting")
+    "workload",
+    provides=Workload,
+    requires=(Costs, Groups, Totals),
+    options=("weights", "activations", "accounting", "inputs"),
 )
 def workload(graph: Graph, facts: Facts) -> Workload:
     """Gather what latency, energy and fit need."""
@@ -111,6 +121,7 @@ def workload(graph: Graph, facts: Facts) -> Workload:
         output_bytes=values["output_bytes"],
         arena_bytes=values["peak_memory"],
         unknown=tuple(facts[Costs].unknown.items()),
+        inputs_apart=options.inputs == "excluded",
     )
 
 

@@ -117,10 +117,10 @@ def test_a_condition_that_is_certain_disappears() -> None:
     large = latency_on(machine(cache=249), TWO_OPS)
     small = latency_on(machine(cache=250), TWO_OPS)
     assert large.lecture is not None
-    assert large.lecture.residence is None
+    assert large.lecture.conditions == ()
     assert seconds(large.lecture) == pytest.approx(33)
     assert small.lecture is not None
-    assert small.lecture.residence is None
+    assert small.lecture.conditions == ()
     assert seconds(small.lecture) == pytest.approx(22)
 
 
@@ -135,7 +135,7 @@ def test_a_missing_bandwidth_drops_the_memory_term_by_name() -> None:
     found = latency_on(machine(bandwidth=None), TWO_OPS)
     assert seconds(found.lecture) == pytest.approx(22)
     assert seconds(found.roofline) == pytest.approx(22)
-    assert [row.has_memory for row in found.rows] == [False, False]
+    assert [row.is_whole("memory") for row in found.rows] == [False, False]
     for what in ("activations read", "activations written", "weights"):
         assert f"memory time of {what}: box states no bandwidth for dram" in found.dropped
 
@@ -145,7 +145,7 @@ def test_a_missing_peak_drops_the_compute_term_by_name() -> None:
     assert seconds(found.roofline) == pytest.approx(2)
     assert "compute time of fp32 products: box states no fp32 peak" in found.dropped
     assert "compute time of other operations (roofline): box states no fp32 peak" in found.dropped
-    assert not found.rows[0].has_compute
+    assert not found.rows[0].is_whole("compute")
 
 
 def test_tf32_never_stands_in_for_fp32() -> None:
