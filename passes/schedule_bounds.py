@@ -57,6 +57,15 @@ def links_of(current: Partition) -> tuple[Link, ...]:
 def forced_live(current: Partition, links: Sequence[Link]) -> Bound:
     """The best forced-live bound over all groups."""
     best = Bound(current.problem.start_bytes, None, "inputs")
+    for g, before in enumerate(forced_alive(current, links)):
+        value = before + current.profiles[g].least[0]
+        if value > best.value:
+            best = Bound(value, g, "forced")
+    return best
+
+
+def forced_alive(current: Partition, links: Sequence[Link]) -> list[int]:
+    """For each group, the bytes alive before it starts in every order."""
     alive = [0] * len(current.groups)
     for link in links:
         # Alive before g runs in every order: made above g, and read by g or below it.
@@ -68,11 +77,7 @@ def forced_live(current: Partition, links: Sequence[Link]) -> Bound:
             after &= needed
         for g in members(after):
             alive[g] += link.size
-    for g, before in enumerate(alive):
-        value = before + current.profiles[g].least[0]
-        if value > best.value:
-            best = Bound(value, g, "forced")
-    return best
+    return alive
 
 
 def cut_bound(current: Partition, links: Sequence[Link], g: int, since: int = 0) -> int:

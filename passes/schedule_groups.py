@@ -17,6 +17,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from fxcost.passes.schedule_hazards import closure, members
 from fxcost.passes.schedule_problem import INPUT, Problem
@@ -44,29 +45,38 @@ class Profile:
 
     def at(self, done: int) -> tuple[int, int]:
         """(peak, net) bytes over what is alive, when `done` is the set of groups done before."""
-        dying = 0
+        dying = self.dying(done)
+        return self.known.get(dying) or self.with_dying(dying)
+
+    def dying(self, done: int) -> int:
+        """The waits that end in the group when `done` is the set of groups done before, as a bit mask."""
+        found = 0
         for bit, wait in enumerate(self.waits):
             if not wait.others & ~done:
-                dying |= 1 << bit
-        return self.known.get(dying) or self.with_dying(dying)
+                found |= 1 << bit
+        return found
 
     def with_dying(self, dying: int) -> tuple[int, int]:
         """(peak, net) when exactly the waits of the bit mask die."""
-        if dying in self.known:
-            return self.known[dying]
+        if dying not in self.known:
+            steps, net = self.steps(dying)
+            self.known[dying] = (max(steps), net)
+        return self.known[dying]
+
+    def steps(self, dying: int) -> tuple[list[int], int]:
+        """Bytes over what is alive before the group and while each operator runs, and the net bytes after it."""
         saved, freed = list(self.saved), list(self.freed)
         for bit in members(dying):
             wait = self.waits[bit]
             freed[wait.at] += wait.size
             if wait.saves:
                 saved[wait.at] = wait.size
-        alive = peak = 0
+        alive, found = 0, [0]
         for taken, kept_back, given in zip(self.allocated, saved, freed, strict=True):
             alive += taken
-            peak = max(peak, alive - kept_back)
+            found.append(alive - kept_back)
             alive -= given
-        self.known[dying] = (peak, alive)
-        return peak, alive
+        return found, alive
 
     @property
     def most(self) -> tuple[int, int]:
@@ -76,7 +86,12 @@ class Profile:
     @property
     def least(self) -> tuple[int, int]:
         """Smallest (peak, net) of any state: everything dies that can."""
-        return self.with_dying((1 << len(self.waits)) - 1)
+        return self.with_dying(self.every_wait)
+
+    @property
+    def every_wait(self) -> int:
+        """All waits, as a bit mask."""
+        return (1 << len(self.waits)) - 1
 
 
 @dataclass(frozen=True)
@@ -103,16 +118,30 @@ class Partition:
 
 def contracted(current: Partition, check: Callable[[], None] = lambda: None) -> Partition:
     """The groups left when no rule joins any two; `check` may stop the work by raising."""
-    while pairs := _joinable(current):
+    while pairs := joinable(current):
         check()
-        second = {w: v for v, w in pairs.items()}
-        joined = [
-            operators + (current.groups[pairs[g]] if g in pairs else ())
-            for g, operators in enumerate(current.groups)
-            if g not in second
-        ]
-        current = partition(current.problem, joined)
+        current = joined(current, pairs)
     return current
+
+
+class Pair(NamedTuple):
+    """Groups `first` and `second` that may run back to back, by the rule `advance` or `delay`."""
+
+    first: int
+    second: int
+    rule: str
+
+
+def joined(current: Partition, pairs: Sequence[Pair]) -> Partition:
+    """The partition with each pair as one group."""
+    second = {pair.first: pair.second for pair in pairs}
+    gone = set(second.values())
+    groups = [
+        operators + (current.groups[second[g]] if g in second else ())
+        for g, operators in enumerate(current.groups)
+        if g not in gone
+    ]
+    return partition(current.problem, groups)
 
 
 def partition(problem: Problem, groups: Sequence[tuple[int, ...]]) -> Partition:
@@ -193,7 +222,7 @@ def _profiles(
     )
 
 
-def _joinable(current: Partition) -> dict[int, int]:
+def joinable(current: Partition) -> list[Pair]:
     """Disjoint pairs (v, w) that may run back to back, by one of the two rules."""
     only_before = [_nearest(current.before[g], current.above) for g in range(len(current.groups))]
     direct_after = [0] * len(current.groups)
@@ -201,15 +230,15 @@ def _joinable(current: Partition) -> dict[int, int]:
         for earlier in members(mask):
             direct_after[earlier] |= 1 << g
     only_after = [_nearest(direct_after[g], current.below) for g in range(len(current.groups))]
-    pairs: dict[int, int] = {}
+    pairs: list[Pair] = []
     used: set[int] = set()
     for g in range(len(current.groups)):
         v, w = only_before[g], only_after[g]
         if g not in used and v is not None and v not in used and _may_advance(current, v, g):
-            pairs[v] = g
+            pairs.append(Pair(v, g, "advance"))
             used |= {v, g}
         elif g not in used and w is not None and w not in used and _may_delay(current, g, w):
-            pairs[g] = w
+            pairs.append(Pair(g, w, "delay"))
             used |= {g, w}
     return pairs
 

@@ -9,10 +9,11 @@ a result that overwrites a dying operand saves that operand's bytes only while i
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fxcost.errors import SpecError
 from fxcost.ir.evaluate import evaluate
+from fxcost.ir.expr import Expr, total
 from fxcost.ir.graph import Graph
 from fxcost.ir.types import TensorType
 from fxcost.ir.widths import activation_bytes
@@ -31,10 +32,11 @@ INPUT = -1
 class Block:
     """`size` bytes made by `producer` (an operator, or INPUT), touched by the operators of the bit mask `touched`.
 
-    `touched` holds the producer, too. A block that is `kept` lives to the end.
+    `touched` holds the producer, too. A block that is `kept` lives to the end. `amount` is the size as a formula.
     """
 
     id: str
+    amount: Expr
     size: int
     producer: int
     touched: int
@@ -49,7 +51,7 @@ class Problem:
     before       operators that must be done before each one (direct data edges and hazards)
     blocks       memory blocks
     overwrites   blocks that each operator's result may take over, if they die there
-    start_bytes  alive before the first operator: all inputs
+    start        alive before the first operator, as a formula: all inputs; `start_bytes` at the point
     folded       positions of nodes that no input reaches; they count as done before, their results as parameters
     """
 
@@ -57,6 +59,7 @@ class Problem:
     before: tuple[int, ...]
     blocks: tuple[Block, ...]
     overwrites: tuple[tuple[int, ...], ...]
+    start: Expr
     start_bytes: int
     folded: tuple[int, ...]
 
@@ -87,7 +90,13 @@ def problem_of(graph: Graph, facts: Facts, point: Mapping[str, int], *, fold: bo
         blocks, overwrites = _drop_inputs_memory(graph, blocks, overwrites, index, before)
         index = {block.id: i for i, block in enumerate(blocks)}
     chosen = tuple(tuple(index[root] for root in roots_ if root in index) for roots_ in overwrites)
-    return Problem(positions, before, blocks, chosen, start, folded)
+    return Problem(positions, before, blocks, chosen, start, evaluate(start, point), folded)
+
+
+def at_other_sizes(problem: Problem, point: Mapping[str, int]) -> Problem:
+    """The same problem with the sizes of another point, at which the same storage conditions hold."""
+    blocks = tuple(replace(block, size=evaluate(block.amount, point)) for block in problem.blocks)
+    return replace(problem, blocks=blocks, start_bytes=evaluate(problem.start, point))
 
 
 def steps(problem: Problem, order: Iterable[int]) -> list[int]:
@@ -127,8 +136,8 @@ def block_roots(graph: Graph, facts: Facts, point: Mapping[str, int]) -> dict[st
 
 def _blocks(
     graph: Graph, facts: Facts, point: Mapping[str, int], roots: Mapping[str, str], number: Mapping[int, int]
-) -> tuple[tuple[Block, ...], dict[str, int], int]:
-    """Blocks, their index by root, and the bytes of all inputs. Blocks of no bytes are left out."""
+) -> tuple[tuple[Block, ...], dict[str, int], Expr]:
+    """Blocks, their index by root, and the bytes of all inputs."""
     options, stored = facts.options, facts[Groups].stored
     touched: dict[str, int] = {}
     producer = {value.id: INPUT for value in graph.inputs}
@@ -143,18 +152,18 @@ def _blocks(
     if options.inputs == "held":
         kept |= {roots[v] for v in inputs if v in roots}
     blocks: list[Block] = []
-    start = 0
+    start: list[Expr] = []
     for root in dict.fromkeys(roots.values()):
         if root == STATE or (root in inputs and options.inputs == "excluded" and options.accounting != "inplace"):
             continue
         form = stored.get(root, graph.tensor(root))
-        size = evaluate(activation_bytes(form, form.numel, options.activations), point)
+        amount = activation_bytes(form, form.numel, options.activations)
         if producer[root] == INPUT and options.inputs != "excluded":
-            start += size
+            start.append(amount)
         mask = touched.get(root, 0)
-        if size and (mask or root in kept):
-            blocks.append(Block(root, size, producer[root], mask, root in kept))
-    return tuple(blocks), {block.id: i for i, block in enumerate(blocks)}, start
+        if mask or root in kept:
+            blocks.append(Block(root, amount, evaluate(amount, point), producer[root], mask, root in kept))
+    return tuple(blocks), {block.id: i for i, block in enumerate(blocks)}, total(start)
 
 
 def _overwrites(

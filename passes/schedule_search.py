@@ -170,7 +170,7 @@ def _improve(progress: Progress, check: Callable[[], None]) -> None:
     for order in orders:
         progress.offer(operators_of(current, order))
     links = links_of(current)
-    progress.stretches = _stretches(current, orders)
+    progress.stretches = stretches_of(current, orders)
     explorer = Explorer(current, progress, check)
     for stretch in _open(progress):
         explorer.beam(stretch)
@@ -187,7 +187,7 @@ def _open(progress: Progress) -> Iterator[Stretch]:
             yield stretch
 
 
-def _stretches(current: Partition, orders: Sequence[Sequence[int]]) -> list[Stretch]:
+def stretches_of(current: Partition, orders: Sequence[Sequence[int]]) -> list[Stretch]:
     """Cut the problem where one group is comparable with all others; each stretch with the best of the orders."""
     marks = {0, current.everything}
     for g, (above, below) in enumerate(zip(current.above, current.below, strict=True)):

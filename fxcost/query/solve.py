@@ -366,9 +366,9 @@ def _scan(margins: list[_Margin], guards: list[Predicate], info: SymbolInfo, sta
     for margin in margins:
         good &= np.asarray(over_arrays(margin.value, (info.name,))(sizes) >= 0, dtype=bool)
     for guard in guards:
-        good &= _holds_at(guard, info.name, sizes)
+        good &= holds_at(guard, info.name, sizes)
     always = clipped and bool(good.size) and bool(good[-1]) and _eventually(margins, guards, info, int(sizes[-1]))
-    spans = _intervals(sizes[good], step)
+    spans = intervals(sizes[good], step)
     if always:
         spans[-1] = (spans[-1][0], None)
     reasons = "; ".join(f"{m.constraint.quantity.name} {m.reason}" for m in margins)
@@ -404,7 +404,8 @@ def _everywhere(value: Expr, name: str, low: int) -> bool:
     return is_nonnegative(value, beyond) or proves_nonnegative(value, beyond)
 
 
-def _holds_at(guard: Predicate, name: str, sizes: object) -> object:
+def holds_at(guard: Predicate, name: str, sizes: object) -> object:
+    """Where a predicate in one symbol holds: a boolean for every size of the array."""
     import numpy as np
 
     array = np.asarray(sizes)
@@ -414,7 +415,7 @@ def _holds_at(guard: Predicate, name: str, sizes: object) -> object:
     return np.array([holds(guard, {name: int(size)}) for size in array], dtype=bool)
 
 
-def _intervals(values: object, step: int) -> list[tuple[int, int | None]]:
+def intervals(values: object, step: int) -> list[tuple[int, int | None]]:
     """Maximal runs of consecutive admissible values."""
     import numpy as np
 
