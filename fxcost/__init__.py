@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fxcost.api import analyze
+    from fxcost.calibration import calibrate
     from fxcost.cost import Cost
     from fxcost.integrate.measure import measure_peak
     from fxcost.ops.registry import OpCost, rule
@@ -24,6 +25,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "analyze": "fxcost.api",
+    "calibrate": "fxcost.calibration",
     "Cost": "fxcost.cost",
     "Quantity": "fxcost.query.quantity",
     "rule": "fxcost.ops.registry",
@@ -45,6 +47,7 @@ __all__ = [
     "OpCost",
     "Quantity",
     "analyze",
+    "calibrate",
     "load_target",
     "measure_peak",
     "rule",

@@ -12,7 +12,8 @@ roofline    sum over ops (or fused groups) of max(T_compute, T_memory) at data-s
             T_memory = bytes read, written and fetched as weights / bandwidth
 calibrated  the roofline with rates multiplied by the shares that the target's efficiency states for the op's class
             (fxcost.ops.classes), plus a fixed time per op; compute and memory overlap (max) or follow one another
-            (sum), as the efficiency says. Ops that do nothing (views) take time where an overhead names them
+            (sum), as the efficiency says. A sum counts all traffic in main memory: what caches save is in the
+            shares. Ops that do nothing (views) take time where an overhead names them
 
 Bytes are served by main memory (the farthest level that holds weights or activations), or by the nearest level on chip
 in which the data stays (`_places`): all weights and the arena, or the arena alone for activations. The lecture counts
@@ -158,6 +159,11 @@ class Served:
         """The places for a workload."""
         return cls(target, places(target, work, "activations"), places(target, work, "weights"))
 
+    @classmethod
+    def from_main_memory(cls, target: Target) -> Served:
+        """Everything out of main memory: what shares that were fitted on measured times refer to."""
+        return cls(target, (Place(target.home("activations")),), (Place(target.home("weights")),))
+
 
 def roofline_term(here: Served, row: Work) -> Term:
     """Time of one op or fused group at data-sheet figures."""
@@ -191,6 +197,8 @@ def _fetched(where: Iterable[Place], weight_bytes: Expr) -> Iterator[Load]:
 
 def _calibrated_terms(here: Served, achieved: Efficiency, rows: Iterable[Work]) -> Iterator[Term]:
     view_s = dict(here.target.overhead_s).get("view", 0.0)
+    if achieved.combine == "sum":
+        here = Served.from_main_memory(here.target)
     for row in rows:
         yield Term(fixed=view_s) if row.is_idle else calibrated_term(here, achieved, row)
 

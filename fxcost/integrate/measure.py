@@ -65,7 +65,7 @@ def measure_peak(program: Any, inputs: Sequence[Any], kwargs: Mapping[str, Any] 
     The run owns the inputs: an input is dropped after its last reader, like every other value. Parameters, buffers and
     constants of the program are not counted. Raises ModelError when the inputs do not fit the program.
     """
-    module, states = _module_of(program)
+    module, states = module_of(program)
     flat = pytree.tree_leaves((tuple(inputs), dict(kwargs or {})))
     placeholders = [n for n in module.graph.nodes if n.op == "placeholder"]
     waiting = list(flat)
@@ -83,7 +83,7 @@ def measure_peak(program: Any, inputs: Sequence[Any], kwargs: Mapping[str, Any] 
     if waiting:
         raise ModelError(f"the program takes {len(flat) - len(waiting)} inputs, {len(flat)} were given")
     del flat, inputs
-    last = _last_readers(module)
+    last = last_readers(module)
     peak, where = _values_bytes(env, ignored), "inputs"
     tracker = _Tracker(ignored)
     with torch.no_grad():
@@ -98,7 +98,9 @@ def measure_peak(program: Any, inputs: Sequence[Any], kwargs: Mapping[str, Any] 
             for node in module.graph.nodes:
                 if node.op in {"placeholder", "output"}:
                     continue
-                env[node] = _execute(module, node, env)
+                function, args, kwargs = bound_call(module, node, env)
+                env[node] = function(*args, **kwargs)
+                del function, args, kwargs  # they must not keep an operand alive
                 now = _values_bytes(env, ignored)
                 if now > peak:
                     peak, where = now, node.name
@@ -109,15 +111,16 @@ def measure_peak(program: Any, inputs: Sequence[Any], kwargs: Mapping[str, Any] 
     return Measured(peak, tracker.peak, where)
 
 
-def _execute(module: Any, node: Any, env: Mapping[Any, Any]) -> Any:
+def bound_call(module: Any, node: Any, env: Mapping[Any, Any]) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+    """What a node of a graph module calls: a function, and its arguments out of the values so far."""
     args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), lambda n: env[n])
     if node.op == "get_attr":
-        return getattr(module, node.target)
+        return getattr, (module, node.target), {}
     if node.op == "call_module":
-        return module.get_submodule(node.target)(*args, **kwargs)
+        return module.get_submodule(node.target), args, kwargs
     if node.op == "call_method":
-        return getattr(args[0], node.target)(*args[1:], **kwargs)
-    return node.target(*args, **kwargs)
+        return getattr(args[0], node.target), args[1:], kwargs
+    return node.target, args, kwargs
 
 
 def _values_bytes(env: Mapping[Any, Any], ignored: set[int]) -> int:
@@ -130,7 +133,7 @@ def _values_bytes(env: Mapping[Any, Any], ignored: set[int]) -> int:
     return sum(size for key, size in storages.items() if key not in ignored)
 
 
-def _last_readers(module: Any) -> dict[Any, list[Any]]:
+def last_readers(module: Any) -> dict[Any, list[Any]]:
     """For each node, the values that die once it has run."""
     seen: set[Any] = set()
     last: dict[Any, list[Any]] = {}
@@ -142,7 +145,7 @@ def _last_readers(module: Any) -> dict[Any, list[Any]]:
     return last
 
 
-def _module_of(program: Any) -> tuple[Any, dict[str, Any]]:
+def module_of(program: Any) -> tuple[Any, dict[str, Any]]:
     """The graph to run, and the program's own tensors by placeholder name."""
     if isinstance(program, torch.fx.GraphModule):
         return program, {}
