@@ -8,8 +8,8 @@ from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from fxcost.errors import ModelError, SpecError, UnknownName, UnknownOps, nearest
-from fxcost.ir.expr import Expr
+from fxcost.errors import Infeasible, ModelError, SpecError, UnknownName, UnknownOps, nearest
+from fxcost.ir.expr import Expr, const
 from fxcost.ir.graph import Graph, Standing
 from fxcost.ir.predicate import Predicate
 from fxcost.ir.symbols import SymbolInfo, check_point
@@ -29,7 +29,10 @@ from fxcost.report.summary import Summary
 if TYPE_CHECKING:
     from fxcost.passes.estimate import Estimate
     from fxcost.passes.fits import Fits
-    from fxcost.passes.schedule import Schedule
+    from fxcost.passes.schedule import BestOrder, Verdict
+    from fxcost.query.crossover import Crossover
+    from fxcost.query.orders import Orders
+    from fxcost.schedule import Schedule
     from fxcost.target import Target
 
 
@@ -138,6 +141,9 @@ class Cost:
 
     def total(self, name: str) -> Quantity:
         """The quantity called `name`; raises UnknownName with the nearest names."""
+        if name == "min_peak_memory":
+            found = self.min_peak_memory()
+            return found if isinstance(found, Quantity) else Quantity(name, "bytes", const(found), self.graph.standing)
         if name not in self.quantities:
             raise UnknownName(f"there is no quantity {name!r}{nearest(name, self.quantities)}")
         return self.quantities[name]
@@ -244,12 +250,63 @@ class Cost:
         With `fold`, nodes that depend on parameters alone count as computed before the run.
         """
         from fxcost.passes.schedule import schedule
+        from fxcost.schedule import Schedule
 
         point = self._point(at or {})
         here = self.at_point(point)
         known = {s.name for s in here.graph.symbols}
         within = {name: size for name, size in point.items() if name in known}
-        return schedule(here.graph, here.facts, within, time_limit, fold=fold)
+        found = schedule(here.graph, here.facts, within, time_limit, fold=fold)
+        return Schedule(**vars(found), graph=here.graph, facts=here.facts, point=within)
+
+    def best_orders(
+        self,
+        wrt: str | None = None,
+        at: Mapping[str, int] | None = None,
+        tie: Mapping[str, str] | None = None,
+        time_limit: float = 60.0,
+        *,
+        fold: bool = True,
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> Orders:
+        """The best order as a function of `wrt`: which order for which sizes, each proven; see `fxcost.query.orders`."""
+        from fxcost.query.orders import best_orders
+
+        point = self._point(at or {})
+        here = self.at_point(point)
+        return best_orders(here.graph, here.facts, wrt, point, tie, fold=fold, time_limit=time_limit, progress=progress)
+
+    def min_peak_memory(
+        self,
+        at: Mapping[str, int] | None = None,
+        wrt: str | None = None,
+        tie: Mapping[str, str] | None = None,
+        time_limit: float = 60.0,
+        **sizes: int,
+    ) -> int | Quantity:
+        """Bytes of the best order found: a number where all sizes are given, else a formula where it is proven best.
+
+        Sizes may be given in `at` or by name. Raises SpecError where more than one size is left that decides the order,
+        Infeasible where nothing could be proven in the time limit.
+        """
+        point = self._point({**(at or {}), **sizes})
+        here = self.at_point(point)
+        if all(s.name in point for s in here.graph.symbols if s.kind == "size"):
+            return here.schedule(point, time_limit).peak
+        orders = here.best_orders(wrt, point, tie, time_limit)
+        if orders.min_peak_memory is None:
+            raise Infeasible(f"no order could be proven best: {'; '.join(orders.reasons)}")
+        domain = (*here.graph.domain, *orders.proven)
+        open_symbols = tuple(s for s in self.graph.symbols if s.name in orders.min_peak_memory.symbols)
+        return Quantity("min_peak_memory", "bytes", orders.min_peak_memory, self.graph.standing, domain, open_symbols)
+
+    def judge_order(self, found: BestOrder, at: Mapping[str, int], time_limit: float = 60.0) -> Verdict:
+        """Whether an order found at one point is best at another one, too."""
+        from fxcost.passes.schedule import judge
+
+        point = self._point(at)
+        here = self.at_point(point)
+        return judge(here.graph, here.facts, point, found, time_limit)
 
     def fit(
         self,
@@ -264,19 +321,86 @@ class Cost:
         Without `wrt` the question is about H (W tied to it), else S, else the first symbol. Symbols that are neither
         given nor tied are one, or as traced where the formulas do not hold for one.
         """
+        wrt, ties, point = self._one_open(at, wrt, tie)
+        symbols = [s for s in self.graph.symbols if s.kind == "size"]
+        domain = self._domain + self.facts[Totals].guards
+        machine = self.on(target, dtype=dtype).target
+        checks = self._checks(machine, dtype)
+        return answer(machine.name, checks, symbols, domain, self.graph.standing, point, wrt, ties)
+
+    def _one_open(
+        self, at: Mapping[str, int] | None, wrt: str | None, tie: Mapping[str, str] | None
+    ) -> tuple[str | None, dict[str, str], dict[str, int]]:
+        """The symbol that a question is about, the ties, and sizes for all others: one where nothing is said of them."""
         symbols = [s for s in self.graph.symbols if s.kind == "size"]
         ties = dict(tie or {})
         if wrt is None:
             wrt, ties = default_unknown(symbols, ties)
         point = self._point(at or {})
-        open_names = [s for s in symbols if s.name not in point and s.name != wrt and s.name not in ties]
         domain = self._domain + self.facts[Totals].guards
-        for s in open_names:
-            least = max(s.min, s.multiple_of)
-            point[s.name] = least if may_hold(domain, {**point, s.name: least}) else s.hint or least
-        machine = self.on(target, dtype=dtype).target
-        checks = self._checks(machine, dtype)
-        return answer(machine.name, checks, symbols, domain, self.graph.standing, point, wrt, ties)
+        for s in symbols:
+            if s.name not in point and s.name != wrt and s.name not in ties:
+                least = max(s.min, s.multiple_of)
+                point[s.name] = least if may_hold(domain, {**point, s.name: least}) else s.hint or least
+        return wrt, ties, point
+
+    def crossovers(
+        self,
+        target: str | Target,
+        wrt: str | None = None,
+        at: Mapping[str, int] | None = None,
+        tie: Mapping[str, str] | None = None,
+        dtype: str | None = None,
+        nodes: Iterable[str] | None = None,
+    ) -> tuple[Crossover, ...]:
+        """From which size on compute binds instead of memory: exact thresholds in `wrt`, for the network and its nodes.
+
+        Without `nodes` the whole network comes first, then every op or fused group; a name is that of a node or a module.
+        What is open besides `wrt` is settled as for `fit`.
+        """
+        from fxcost.query.crossover import Question, check_question, compare_sides
+
+        wrt, ties, point = self._one_open(at, wrt, tie)
+        if wrt is None:
+            raise SpecError(f"{self.graph.name} has no symbol: ask for an estimate, which says what binds")
+        fixed = {n: v for n, v in point.items() if n != wrt and n not in ties}
+        here = self.at_point(fixed)
+        symbols = tuple(s for s in here.graph.symbols if s.kind == "size")
+        names = {s.name for s in symbols}
+        question = Question(
+            wrt,
+            symbols,
+            here._domain,
+            here.standing,
+            {n: v for n, v in fixed.items() if n in names},
+            {n: v for n, v in ties.items() if n in names},
+        )
+        check_question(question)
+        estimate = here.on(target, dtype=dtype)
+        wanted: list[tuple[str, list[int] | None]] = [("the whole network", None)]
+        if nodes is None:
+            order = {node.name: position for position, node in enumerate(here.graph.nodes)}
+            wanted += [(row.name, [order[row.name]]) for row in estimate.by_node()]
+        else:
+            position = {id(node): index for index, node in enumerate(here.graph.nodes)}
+            wanted = [(name, [position[id(n)] for n in find_nodes(here.graph, name)]) for name in nodes]
+        in_memory = question.under(here.facts[Totals].guards)  # where the arena decides what stays on chip
+        return tuple(
+            compare_sides(name, estimate.target.name, estimate.sides(group), question, in_memory)
+            for name, group in wanted
+        )
+
+    def crossover(
+        self,
+        target: str | Target,
+        node: str | None = None,
+        wrt: str | None = None,
+        at: Mapping[str, int] | None = None,
+        tie: Mapping[str, str] | None = None,
+        dtype: str | None = None,
+    ) -> Crossover:
+        """The same for one node or module, or for the whole network."""
+        return self.crossovers(target, wrt, at, tie, dtype, None if node is None else [node])[0]
 
     def _checks(self, machine: Target, dtype: str | None) -> Fits:
         """The checks of a machine over all regions."""

@@ -10,13 +10,14 @@ from fxcost.errors import OutsideDomain, SpecError
 from fxcost.ir.graph import Graph
 from fxcost.ir.predicate import holds
 from fxcost.ir.symbols import check_point
+from fxcost.passes.schedule_check import check_schedule
 from fxcost.passes.schedule_problem import Problem, peak_of, problem_of
 from fxcost.passes.schedule_search import Outcome, best_order
 from fxcost.pipeline import Facts
 
 
 @dataclass(frozen=True)
-class Schedule:
+class BestOrder:
     """An execution order at one point, its peak, and how far it is proven.
 
     order        positions of all nodes in execution order; `folded` ones come first
@@ -46,7 +47,7 @@ class Schedule:
 
 def schedule(
     graph: Graph, facts: Facts, point: Mapping[str, int], time_limit: float = 60.0, *, fold: bool = True
-) -> Schedule:
+) -> BestOrder:
     """The order of least peak memory at a point, under the accounting and input mode of `facts`.
 
     Deterministic unless the time limit (seconds) or Ctrl-C ends the search; then the best order so far comes back with
@@ -60,7 +61,7 @@ def schedule(
     problem = problem_of(graph, facts, at, fold=fold)
     outcome = best_order(problem, time_limit)
     order = (*problem.folded, *(problem.positions[op] for op in outcome.order))
-    return Schedule(
+    return BestOrder(
         order=order,
         peak=outcome.peak,
         traced_peak=peak_of(problem, range(problem.size)),
@@ -72,6 +73,36 @@ def schedule(
         states=outcome.states,
         seconds=time.perf_counter() - started,
     )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An order at a point it was not found at: its peak there, beside the best one and what is proven about that.
+
+    `best` is True where the order is proven best, False where a better one is known, None where neither is proven.
+    """
+
+    peak: int
+    best_peak: int
+    lower_bound: int
+
+    @property
+    def best(self) -> bool | None:
+        """Proven (True), refuted (False) or open (None)."""
+        if self.peak > self.best_peak:
+            return False
+        return True if self.peak == self.lower_bound else None
+
+
+def judge(graph: Graph, facts: Facts, point: Mapping[str, int], found: BestOrder, time_limit: float = 60.0) -> Verdict:
+    """Whether an order found elsewhere is best at a point, too.
+
+    Raises as `schedule` does, and SpecError where the order cannot run: other values share memory at other sizes.
+    """
+    at = complete_point(graph, point)
+    here = check_schedule(graph, facts, at, found.order, found.folded)
+    outcome = best_order(problem_of(graph, facts, at, fold=bool(found.folded)), time_limit)
+    return Verdict(here, min(here, outcome.peak), outcome.lower_bound)
 
 
 def complete_point(graph: Graph, point: Mapping[str, int]) -> dict[str, int]:

@@ -21,6 +21,7 @@ LAYERS = (
     {"passes"},
     {"query"},
     {"report"},
+    {"schedule"},
     {"cost"},
     {"api"},
     {"calibration"},

@@ -70,7 +70,10 @@ def measure_peak(program: Any, inputs: Sequence[Any], kwargs: Mapping[str, Any] 
     placeholders = [n for n in module.graph.nodes if n.op == "placeholder"]
     waiting = list(flat)
     env: dict[Any, Any] = {}
-    ignored = {t.untyped_storage()._cdata for t in states.values() if isinstance(t, torch.Tensor)}
+    own = [*states.values(), *module.parameters(), *module.buffers()]
+    own += [attribute(module, node.target) for node in module.graph.nodes if node.op == "get_attr"]
+    ignored = {t.untyped_storage()._cdata for t in own if isinstance(t, torch.Tensor)}
+    del own
     for node in placeholders:
         if node.name in states:
             env[node] = states[node.name]
@@ -115,12 +118,19 @@ def bound_call(module: Any, node: Any, env: Mapping[Any, Any]) -> tuple[Any, tup
     """What a node of a graph module calls: a function, and its arguments out of the values so far."""
     args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), lambda n: env[n])
     if node.op == "get_attr":
-        return getattr, (module, node.target), {}
+        return attribute, (module, node.target), {}
     if node.op == "call_module":
         return module.get_submodule(node.target), args, kwargs
     if node.op == "call_method":
         return getattr(args[0], node.target), args[1:], kwargs
     return node.target, args, kwargs
+
+
+def attribute(module: Any, target: str) -> Any:
+    """What a dotted name stands for in a module."""
+    for part in target.split("."):
+        module = getattr(module, part)
+    return module
 
 
 def _values_bytes(env: Mapping[Any, Any], ignored: set[int]) -> int:

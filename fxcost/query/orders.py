@@ -9,14 +9,14 @@ nothing and stay free.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from fxcost.errors import SpecError
 from fxcost.ir.evaluate import evaluate
-from fxcost.ir.expr import Expr, maximum, minimum, substitute, symbol, total
+from fxcost.ir.expr import Expr, const, maximum, minimum, substitute, symbol, total
 from fxcost.ir.graph import Graph
-from fxcost.ir.predicate import Predicate, all_of, indicator, negate, replace_symbols, symbols_of
+from fxcost.ir.predicate import Compare, Predicate, all_of, any_of, indicator, negate, replace_symbols, symbols_of
 from fxcost.ir.symbols import SymbolInfo, check_point
 from fxcost.passes.schedule_hazards import truth_at
 from fxcost.passes.schedule_problem import Problem, at_other_sizes, peak_of, problem_of
@@ -50,7 +50,7 @@ class Orders:
 
     pieces           which order is best where, in the order of sizes
     open             sizes for which no order is proven; `reasons` says why
-    min_peak_memory  bytes of the best order, in closed form: exact wherever an order is proven
+    min_peak_memory  bytes of the best order, in closed form: exact wherever an order is proven; None where none is
     scales           symbols that multiply all blocks alike: any size of theirs has the same best orders
     """
 
@@ -58,9 +58,18 @@ class Orders:
     pieces: tuple[OrderPiece, ...]
     open: Intervals
     reasons: tuple[str, ...]
-    min_peak_memory: Expr
+    min_peak_memory: Expr | None
     scales: tuple[str, ...]
     seconds: float
+
+    @property
+    def proven(self) -> tuple[Predicate, ...]:
+        """The sizes for which the formula is proven, as guards."""
+        name = symbol(self.wrt)
+        return tuple(
+            any_of([Compare("<", name, const(low)), *([Compare(">", name, const(high))] if high is not None else [])])
+            for low, high in self.open
+        )
 
     @property
     def optimal(self) -> bool:
@@ -156,6 +165,7 @@ class _Search:
         self.open = self.line.mask(True, True)
         for guard in graph.domain:
             self.open &= self.line.where(replace_symbols(guard, fixed))
+        self.inside = self.open
 
     def point(self, size: int) -> dict[str, int]:
         """All symbols where `wrt` has a size."""
@@ -234,25 +244,45 @@ class _Search:
     # -- the answer --------------------------------------------------------------------------------------------------
     def answer(self, free: Mapping[str, Expr | int], scales: tuple[str, ...], started: float) -> Orders:
         """The decision list; `free` is what each symbol stands for in formulas."""
-        peaks = [self.peak(found, free) for found in self.found]
-        pieces = [
-            OrderPiece(
-                (*f.problem.folded, *(f.problem.positions[op] for op in f.order)),
-                peak,
-                self.line.intervals(f.where),
-                tuple(f.proofs),
-            )
-            for f, peak in zip(self.found, peaks, strict=True)
-        ]
+        kept = self.needed()
+        peaks = [self.peak(found, free) for found in kept]
+        by_order: dict[tuple[int, ...], list[int]] = {}
+        for i, found in enumerate(kept):
+            nodes = (*found.problem.folded, *(found.problem.positions[op] for op in found.order))
+            by_order.setdefault(nodes, []).append(i)
+        pieces = []
+        for order, places in by_order.items():
+            where = self.line.mask(False, False)
+            for i in places:
+                where |= kept[i].where
+            proofs = tuple(dict.fromkeys(proof for i in places for proof in kept[i].proofs))
+            peak = self.formula([kept[i] for i in places], [peaks[i] for i in places], free)
+            pieces.append(OrderPiece(order, peak, self.line.intervals(where), proofs))
         return Orders(
             self.info.name,
             tuple(sorted(pieces, key=lambda piece: piece.where[:1])),
-            self.line.intervals(self.open),
+            self.line.intervals(self.left_open(kept)),
             tuple(dict.fromkeys(self.reasons)),
-            total(self.smallest(peaks, free)),
+            self.formula(kept, peaks, free) if kept else None,
             scales,
             time.perf_counter() - started,
         )
+
+    def left_open(self, kept: list[_Found]) -> Mask:
+        """What no order is proven for; beyond the limit, what no single order is proven for in all classes."""
+        if self.open.far.any() or not any(found.where.far.all() for found in kept):
+            return Mask(self.open.near, self.inside.far)
+        return self.open
+
+    def needed(self) -> list[_Found]:
+        """The orders of most sizes, without those whose sizes all have another one."""
+        kept: list[_Found] = []
+        covered = self.line.mask(False, False)
+        for found in sorted(self.found, key=lambda f: -len(f.where)):
+            if found.where & ~covered:
+                kept.append(found)
+                covered |= found.where
+        return kept
 
     def peak(self, found: _Found, free: Mapping[str, Expr | int]) -> Expr:
         """The peak of an order as a formula, wherever the storage conditions are as they were."""
@@ -262,14 +292,34 @@ class _Search:
         chosen = growth.largest(rows, self.like(found.truth))
         return maximum(*(substitute(_sum(amounts, rows[i]), free) for i in chosen))
 
-    def smallest(self, peaks: list[Expr], free: Mapping[str, Expr | int]) -> Iterator[Expr]:
-        """The least peak of the orders, for each truth of the storage conditions where that holds."""
-        for truth in dict.fromkeys(found.truth for found in self.found):
-            least = minimum(*(peak for f, peak in zip(self.found, peaks, strict=True) if f.truth == truth))
-            parts: list[Predicate] = []
-            for condition, holds in zip(self.conditions, truth, strict=True):
-                parts.append(replace_symbols(condition if holds else negate(condition), free))
-            yield least * indicator(all_of(parts)) if parts else least
+    def formula(self, orders: list[_Found], peaks: list[Expr], free: Mapping[str, Expr | int]) -> Expr:
+        """The least peak of the orders: one formula where that of most sizes is right elsewhere, too."""
+        truths = dict.fromkeys(found.truth for found in orders)
+        least = {
+            truth: minimum(*(peak for found, peak in zip(orders, peaks, strict=True) if found.truth == truth))
+            for truth in truths
+        }
+        most = max(truths, key=lambda truth: len(self.like(truth)))
+        kept = [truth for truth in truths if truth != most and not self.agree(least[truth], least[most], truth)]
+        others = [self.indicator(truth, free) for truth in kept]
+        special = total(least[truth] * inside for truth, inside in zip(kept, others, strict=True))
+        return special + least[most] * (1 - total(others))
+
+    def agree(self, one: Expr, other: Expr, truth: tuple[bool, ...]) -> bool:
+        """Two formulas are equal wherever the storage conditions are as in `truth`: a few sizes, looked at one by one."""
+        where = self.like(truth)
+        here = self.line.near[where.near].tolist()
+        name = self.info.name
+        return (
+            not where.far.any()
+            and all(substitute(one, {name: size}) is substitute(other, {name: size}) for size in here[:64])
+            and len(here) <= 64
+        )
+
+    def indicator(self, truth: tuple[bool, ...], free: Mapping[str, Expr | int]) -> Expr:
+        """One where the storage conditions are as in `truth`, else zero."""
+        signed = (c if holds else negate(c) for c, holds in zip(self.conditions, truth, strict=True))
+        return indicator(all_of(replace_symbols(condition, free) for condition in signed))
 
 
 def _sum(amounts: tuple[Expr, ...], row: Row) -> Expr:

@@ -8,13 +8,13 @@ from rich.console import Group
 from rich.text import Text
 
 from fxcost.ir.graph import Graph
-from fxcost.passes.schedule import Schedule
+from fxcost.passes.schedule import BestOrder
 from fxcost.query.units import human
 from fxcost.report.json import compact
 from fxcost.report.terminal import for_output
 
 
-def schedule_text(graph: Graph, found: Schedule) -> str:
+def schedule_text(graph: Graph, found: BestOrder) -> str:
     """Traced and best peak, the bound, the certificate, and where the two orders first part."""
     saved = 100 * (1 - found.peak / found.traced_peak) if found.traced_peak else 0.0
     lines = [
@@ -28,7 +28,7 @@ def schedule_text(graph: Graph, found: Schedule) -> str:
     return for_output(Group(*lines))
 
 
-def _parting(graph: Graph, found: Schedule) -> str:
+def _parting(graph: Graph, found: BestOrder) -> str:
     folded = set(found.folded)
     best = [p for p in found.order if p not in folded]
     traced = sorted(best)
@@ -39,7 +39,7 @@ def _parting(graph: Graph, found: Schedule) -> str:
     return f"the orders part at step {at + 1}: {first} runs before {second} (the whole order: --json)"
 
 
-def schedule_json(graph: Graph, found: Schedule) -> str:
+def schedule_json(graph: Graph, found: BestOrder) -> str:
     """The order by node names, with its proof."""
     data: dict[str, Any] = {
         "order": [graph.nodes[position].name for position in found.order],

@@ -20,7 +20,7 @@ from fxcost.ir.symbols import SymbolInfo
 from fxcost.ir.types import DType, TensorType
 from fxcost.passes import schedule_search
 from fxcost.passes.liveness import Liveness
-from fxcost.passes.schedule import Schedule, schedule
+from fxcost.passes.schedule import BestOrder, schedule
 from fxcost.passes.schedule_bounds import Bound, Network, cut_bound, forced_live, links_of
 from fxcost.passes.schedule_check import check_schedule
 from fxcost.passes.schedule_groups import partition
@@ -515,7 +515,7 @@ def test_ctrl_c_leaves_an_order_and_a_bound(monkeypatch: pytest.MonkeyPatch) -> 
 # -- real networks ----------------------------------------------------------------------------------------------------
 
 
-def captured(model: str, size: int) -> tuple[Graph, Facts, Schedule]:
+def captured(model: str, size: int) -> tuple[Graph, Facts, BestOrder]:
     """The network at batch one, float32, with its schedule; the peaks of both orders checked by replay and liveness."""
     cost = fxcost.analyze(model, f"1,3,{size},{size}", check=False)
     graph, facts = cost.graph, cost.facts
