@@ -1,6 +1,7 @@
 """The machines: one TOML file each, every figure with its source.
 
-This package only finds and reads the files; `fxcost.target` says what they mean.
+`runtimes/CLASS.RUNTIME.toml` is what a runtime achieves on machines of a class that have no fit of their own. This
+package only finds and reads the files; `fxcost.target` says what they mean.
 """
 
 from importlib.resources import files
@@ -24,3 +25,21 @@ def read(name: str) -> bytes:
     if name not in known:
         raise UnknownName(f"no hardware target is called {name!r}{nearest(name, known)}")
     return files(__name__).joinpath(f"{name}.toml").read_bytes()
+
+
+def runtimes() -> list[tuple[str, str]]:
+    """Return (class, runtime) of all shipped efficiencies, in alphabetical order."""
+    entries = (entry.name for entry in files(__name__).joinpath("runtimes").iterdir())
+    found = (entry.removesuffix(".toml").partition(".") for entry in entries if entry.endswith(".toml"))
+    return sorted((kind, runtime) for kind, _, runtime in found)
+
+
+def read_runtime(kind: str, runtime: str) -> bytes:
+    """Return the TOML text of a shipped efficiency; raises UnknownName with the nearest known ones of the class."""
+    if (kind, runtime) not in runtimes():
+        known = [name for of, name in runtimes() if of == kind]
+        listed = f"; known for {kind}: {', '.join(known)}" if known else ""
+        raise UnknownName(
+            f"no efficiency is known of runtime {runtime!r} on class {kind}{nearest(runtime, known)}{listed}"
+        )
+    return files(__name__).joinpath("runtimes", f"{kind}.{runtime}.toml").read_bytes()

@@ -23,6 +23,7 @@ A file is read whole or refused: unknown keys, wrong types, numbers out of range
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Final
@@ -45,7 +46,7 @@ from fxcost.target.machine import (
     Source,
     Target,
 )
-from fxcost.target.schema import target_of
+from fxcost.target.schema import achieved_on, target_of
 from fxcost.target.toml import Malformed
 
 __all__ = [
@@ -66,6 +67,7 @@ __all__ = [
     "load_target",
     "parse_target",
     "targets",
+    "under_runtime",
 ]
 
 MAX_FILE_BYTES: Final = 64 * 1024
@@ -80,17 +82,54 @@ def targets() -> list[str]:
 def load_target(name_or_path: str | PathLike[str]) -> Target:
     """Read a shipped target by name, or a file whose name ends in `.toml`.
 
+    `NAME:RUNTIME` is the machine under another runtime (`stm32h743:cmsis-nn`). A target without a fit of its own gets
+    the shipped efficiency of its class and runtime, where there is one; its `efficiency.machine` then says what was
+    measured.
+
     Raises:
-        UnknownName: no shipped target has that name.
+        UnknownName: no shipped target has that name, or no efficiency of that runtime is known.
         FileError: the file cannot be read or does not say what it must say.
     """
     asked = fspath(name_or_path)
     if asked.endswith(".toml"):
-        return parse_target(_bytes_of(asked), asked)
+        return _with_shipped_efficiency(parse_target(_bytes_of(asked), asked))
+    name, colon, runtime = asked.partition(":")
     try:
-        return parse_target(hw_targets.read(asked), f"{asked}.toml")
+        target = parse_target(hw_targets.read(name), f"{name}.toml")
     except UnknownName as error:
         raise UnknownName(f"{error}; a file of your own must end in .toml") from None
+    return under_runtime(target, runtime) if colon else _with_shipped_efficiency(target)
+
+
+def under_runtime(target: Target, runtime: str) -> Target:
+    """The machine under another runtime, whose efficiency must be shipped for the class; raises UnknownName."""
+    raw = hw_targets.read_runtime(target.kind, runtime)
+    kept = tuple(
+        figures
+        for source in target.sources
+        if (figures := replace(source, figures=_without_fit(source.figures))).figures
+    )
+    plain = replace(
+        target, name=f"{target.name}:{runtime}", runtime=runtime, efficiency=None, overhead_s=(), sources=kept
+    )
+    return _achieved_on(plain, raw)
+
+
+def _without_fit(figures: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(figure for figure in figures if not figure.startswith(("efficiency", "overhead")))
+
+
+def _with_shipped_efficiency(target: Target) -> Target:
+    if target.efficiency is not None or (target.kind, target.runtime) not in hw_targets.runtimes():
+        return target
+    return _achieved_on(target, hw_targets.read_runtime(target.kind, target.runtime))
+
+
+def _achieved_on(target: Target, raw: bytes) -> Target:
+    try:
+        return achieved_on(target, tomllib.loads(raw.decode("utf-8")))
+    except (Malformed, SpecError) as error:
+        raise FileError(f"{target.kind}.{target.runtime}.toml: {error}") from None
 
 
 def parse_target(raw: bytes, where: str) -> Target:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -127,6 +128,35 @@ def target_of(table: dict[str, Any]) -> Target:
     _check_references(target)
     _check_sources(target)
     return target
+
+
+_ACHIEVED = toml.table(
+    {
+        "class": toml.choice(machine.CLASSES),
+        "runtime": text,
+        "overhead": toml.by_name(word, number_or_zero, suffix="_s"),
+        "efficiency": _efficiency,
+        "sources": toml.items(_SOURCE),
+    },
+    required="class runtime efficiency sources",
+)
+
+
+def achieved_on(target: Target, table: dict[str, Any]) -> Target:
+    """A target with the efficiency that a parsed file states for its class and runtime; raises Malformed."""
+    read = _ACHIEVED("", table)
+    if (read["class"], read["runtime"]) != (target.kind, target.runtime):
+        raise Malformed(f"class: found {read['class']} and {read['runtime']}, expected what the file is called")
+    if not read["efficiency"].machine:
+        raise Malformed("efficiency.machine: missing; expected what was measured")
+    made = replace(
+        target,
+        efficiency=read["efficiency"],
+        overhead_s=read.get("overhead", ()),
+        sources=target.sources + read["sources"],
+    )
+    _check_sources(made)
+    return made
 
 
 def _check_memory(target: Target) -> None:
