@@ -6,8 +6,9 @@ value is a float at a point; as text and as a sympy expression the formula stays
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -141,27 +142,12 @@ class RateFormula:
 
     @cached_property
     def _amounts(self) -> tuple[Expr, ...]:
-        found = dict.fromkeys(load.amount for term in self.terms for load in term.loads)
-        return tuple(found | {condition.need_bytes: None for condition in self.conditions})
+        return amounts_of(self.terms)
 
     def at(self, env: Mapping[str, int]) -> float:
         """The value at a point; raises ModelError naming the symbols that `env` lacks."""
-        names = tuple(sorted(self.symbols))
-        missing = [name for name in names if name not in env]
-        if missing:
-            raise ModelError(f"no value given for {', '.join(missing)}; give every symbol of the formula")
-        values = compiled(self._amounts, names)(*(env[name] for name in names))
-        amount = dict(zip(self._amounts, values, strict=True))
-        held = {c: amount[c.need_bytes] <= c.capacity_bytes for c in self.conditions}
-
-        def value(parts: Loads) -> float:
-            return sum(amount[part.amount] / part.rate for part in parts if part.counts(held))
-
-        try:
-            whole = sum(t.count * (max(value(t.compute), value(t.memory)) + t.fixed) for t in self.terms)
-            return float(whole)
-        except OverflowError as error:
-            raise ModelError("the sizes are too large: an amount of work exceeds 1e308") from error
+        here = Values.of(self._amounts, env)
+        return here.divided(lambda: sum(here.of_term(term) for term in self.terms))
 
     def bind(self, env: Mapping[str, int]) -> Self:
         """The formula in the symbols that `env` leaves open."""
@@ -202,6 +188,55 @@ class RateFormula:
             return term.count * (larger + term.fixed)
 
         return sympy.Add(*(whole(term) for term in self.terms))
+
+
+@dataclass(frozen=True)
+class Values:
+    """Amounts at a point; loads are divided from them, all from one evaluation."""
+
+    amounts: Mapping[Expr, int]
+
+    @classmethod
+    def of(cls, amounts: tuple[Expr, ...], env: Mapping[str, int]) -> Values:
+        """Evaluate the amounts; raises ModelError naming the symbols that `env` lacks."""
+        names = tuple(sorted(frozenset().union(*(amount.symbols for amount in amounts))))
+        missing = [name for name in names if name not in env]
+        if missing:
+            raise ModelError(f"no value given for {', '.join(missing)}; give every symbol of the formula")
+        values = compiled(amounts, names)(*(env[name] for name in names))
+        return cls(dict(zip(amounts, values, strict=True)))
+
+    def counting(self, parts: Loads) -> Iterator[Load]:
+        """The loads that count at this point."""
+        held = {c: self.amounts[c.need_bytes] <= c.capacity_bytes for part in parts for c in part.conditions}
+        return (part for part in parts if part.counts(held))
+
+    def of_loads(self, parts: Loads) -> float:
+        """Seconds or joules of the loads together."""
+        return self.divided(lambda: sum(self.amounts[part.amount] / part.rate for part in self.counting(parts)))
+
+    def of_term(self, term: Term) -> float:
+        """Seconds or joules of a term."""
+        return term.count * (max(self.of_loads(term.compute), self.of_loads(term.memory)) + term.fixed)
+
+    def exactly(self, parts: Loads) -> Fraction:
+        """The loads together without any rounding, for comparisons that have ties."""
+        return sum((self.amounts[part.amount] / Fraction(part.rate) for part in self.counting(parts)), Fraction(0))
+
+    @staticmethod
+    def divided(value: Callable[[], float]) -> float:
+        """The value; raises ModelError where it is too large for a float."""
+        try:
+            return float(value())
+        except OverflowError as error:
+            raise ModelError("the sizes are too large: an amount of work exceeds 1e308") from error
+
+
+def amounts_of(terms: Iterable[Term]) -> tuple[Expr, ...]:
+    """Every amount that the value of the terms depends on, each once."""
+    parts = [load for term in terms for load in term.loads]
+    found = dict.fromkeys(load.amount for load in parts)
+    return tuple(found | {condition.need_bytes: None for load in parts for condition in load.conditions})
 
 
 class LatencyFormula(RateFormula):

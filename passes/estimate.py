@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -13,11 +14,21 @@ from fxcost.ir.expr import Expr, substitute
 from fxcost.ir.graph import Graph
 from fxcost.ir.predicate import Predicate, decide, replace_symbols
 from fxcost.ir.symbols import check_point, ranges_of
-from fxcost.passes._rates import EnergyFormula, LatencyFormula, Loads, RateFormula, Term, at_point
+from fxcost.passes._rates import (
+    EnergyFormula,
+    LatencyFormula,
+    Loads,
+    RateFormula,
+    Term,
+    Values,
+    amounts_of,
+    at_point,
+    loads,
+)
 from fxcost.passes.energy import EnergyUse
 from fxcost.passes.fits import Fits
 from fxcost.passes.fuse import Groups
-from fxcost.passes.latency import Latency, Row
+from fxcost.passes.latency import Latency, Missing, Row
 from fxcost.passes.totals import Totals
 from fxcost.passes.workload import Work, Workload, in_dtype
 from fxcost.pipeline import Facts
@@ -136,6 +147,23 @@ class Estimate:
             if not work.is_idle
         )
 
+    def sides(self, wanted: Iterable[int] | None = None) -> Sides:
+        """Compute and memory loads of the groups that hold these nodes, added up; of the whole network without any.
+
+        The whole network is compared as in the lecture's latency: products against all bytes, without other operations.
+        """
+        if wanted is None:
+            return _sides_of_network(self._latency)
+        nodes = set(wanted)
+        rows = [
+            row for group, row in zip(self._groups.rows, self._latency.rows, strict=True) if nodes & set(group.nodes)
+        ]
+        return Sides(
+            loads(load for row in rows for load in row.term.compute),
+            loads(load for row in rows for load in row.term.memory),
+            tuple(dict.fromkeys(m for row in rows for m in row.missing)),
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: numbers where `at` gives every symbol, else formulas as text; null where unknown."""
         fit = self.target.efficiency
@@ -155,14 +183,24 @@ class Estimate:
             "nodes": [{f.name: _plain(getattr(row, f.name)) for f in fields(row)} for row in self.by_node()],
         }
 
+    @cached_property
+    def _values(self) -> Values | None:
+        """Every amount of every group at the point, None where a size is open."""
+        terms = [row.term for row in self._latency.rows] + [term for terms in self._energy.rows for term in terms]
+        amounts = amounts_of(terms)
+        if not frozenset().union(*(amount.symbols for amount in amounts)) <= self.at.keys():
+            return None
+        return Values.of(amounts, self.at)
+
     def _node_time(self, position: int, work: Work, row: Row) -> NodeTime:
         group, graph, term = self._groups.rows[position], self._graph, row.term
         anchor = graph.nodes[group.anchor]
         whole = {side: row.is_whole(side, self.at) for side in ("compute", "memory")}
         compute, memory = self._seconds(term.compute, whole["compute"]), self._seconds(term.memory, whole["memory"])
-        levels = {level: self._seconds(part, True) for level, part in _by_level(term.memory).items()}
-        levels = {level: part for level, part in levels.items() if part != 0.0}
-        binds = _binding(compute, memory, whole)
+        names = dict.fromkeys(load.level for load in term.memory)
+        levels = {name: self._seconds(tuple(p for p in term.memory if p.level == name), True) for name in names}
+        levels = {name: part for name, part in levels.items() if part != 0.0}
+        binds = self._binding(term, whole)
         return NodeTime(
             name=anchor.name,
             op=anchor.op,
@@ -182,16 +220,45 @@ class Estimate:
     def _seconds(self, parts: Loads, is_whole: bool) -> Seconds:
         if not parts:
             return 0.0 if is_whole else None
-        return at_point(LatencyFormula.of([Term(memory=parts)]), self.at)
+        return LatencyFormula.of([Term(memory=parts)]) if self._values is None else self._values.of_loads(parts)
+
+    def _binding(self, term: Term, whole: Mapping[str, bool]) -> str:
+        """Which side is the longer one; a side of which a term is missing can only be longer still."""
+        if self._values is None:
+            sides = {"compute": term.compute, "memory": term.memory}
+            return "unknown" if any(not parts and not whole[side] for side, parts in sides.items()) else "open"
+        if self._values.exactly(term.compute) >= self._values.exactly(term.memory):
+            return "compute" if whole["memory"] else "unknown"
+        return "memory" if whole["compute"] else "unknown"
 
     def _joules(self, terms: tuple[Term, ...]) -> Joules:
-        made = EnergyFormula.of(terms)
-        return None if made.states_nothing else at_point(made, self.at)
+        if not any(term.loads or term.fixed for term in terms):
+            return None
+        return EnergyFormula.of(terms) if self._values is None else sum(map(self._values.of_term, terms))
 
     def _amount(self, amount: Expr) -> int | Expr:
         if amount.symbols <= self.at.keys():
             return evaluate(amount, self.at)
         return substitute(amount, self.at)
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What the two sides of a roofline add up to, and what is missing of them."""
+
+    compute: Loads
+    memory: Loads
+    missing: tuple[Missing, ...] = ()
+
+
+def _sides_of_network(latency: Latency) -> Sides:
+    missing = [m for m in latency.missing if m.side in {"compute", "memory"} and "other operations" not in m.reason]
+    terms = latency.lecture.terms if latency.lecture else ()
+    return Sides(
+        loads(replace(load, amount=load.amount * term.count) for term in terms for load in term.compute),
+        loads(replace(load, amount=load.amount * term.count) for term in terms for load in term.memory),
+        tuple(missing),
+    )
 
 
 def estimate(
@@ -249,26 +316,8 @@ def _check_domain(graph: Graph, guards: tuple[Predicate, ...], at: Mapping[str, 
             )
 
 
-def _binding(compute: Seconds, memory: Seconds, whole: Mapping[str, bool]) -> str:
-    """Which side is the longer one; a side of which a term is missing can only be longer still."""
-    known = [0.0 if side is None else side for side in (compute, memory)]
-    if not all(map(_is_number, known)):
-        return "unknown" if None in (compute, memory) else "open"
-    if known[0] >= known[1]:  # type: ignore[operator]
-        return "compute" if whole["memory"] else "unknown"
-    return "memory" if whole["compute"] else "unknown"
-
-
 def _longest(times: Mapping[str, Seconds]) -> str:
     return max(times, key=lambda level: t if isinstance(t := times[level], float) else 0.0)
-
-
-def _by_level(parts: Loads) -> dict[str, Loads]:
-    return {level: tuple(p for p in parts if p.level == level) for level in dict.fromkeys(p.level for p in parts)}
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, float)
 
 
 def _plain(value: Any) -> Any:
