@@ -376,7 +376,8 @@ class Cost:
             {n: v for n, v in ties.items() if n in names},
         )
         check_question(question)
-        estimate = here.on(target, dtype=dtype)
+        decided = {s.name: point[s.name] for s in here.graph.symbols if s.kind == "data" and s.name in point}
+        estimate = here.on(target, dtype, decided)
         wanted: list[tuple[str, list[int] | None]] = [("the whole network", None)]
         if nodes is None:
             order = {node.name: position for position, node in enumerate(here.graph.nodes)}
@@ -432,11 +433,13 @@ class Cost:
         complete = point is not None and all(s.name in point for s in self.graph.symbols)
         shown = point if complete else self._nominal(point)
         here = self.at_point(shown) if shown is not None else self
-        estimates, answers = {}, {}
+        estimates, answers, crossovers = {}, {}, {}
         for target in targets:
             estimate = self.on(target, dtype, shown)
             estimates[estimate.target.name] = estimate
             answers[estimate.target.name] = self.fit(target, shown, dtype=dtype)
+            if any(s.kind == "size" for s in here.graph.symbols):
+                crossovers[estimate.target.name] = here.crossover(target, at=shown, dtype=dtype)
         return Summary(
             model=self.graph.name,
             mode=self.mode,
@@ -456,6 +459,7 @@ class Cost:
             owner=owner(here.graph, here.facts[Liveness], shown) if shown is not None else None,
             estimates=estimates,
             fits=answers,
+            crossovers=crossovers,
             params_by_dtype=self.facts[Totals].params_by_dtype,
             notes=self.graph.notes,
             warnings=self.warnings,

@@ -153,7 +153,7 @@ class Estimate:
         The whole network is compared as in the lecture's latency: products against all bytes, without other operations.
         """
         if wanted is None:
-            return _sides_of_network(self._latency)
+            return _sides_of_network(self._latency).bound(self.at)
         nodes = set(wanted)
         rows = [
             row for group, row in zip(self._groups.rows, self._latency.rows, strict=True) if nodes & set(group.nodes)
@@ -162,7 +162,7 @@ class Estimate:
             loads(load for row in rows for load in row.term.compute),
             loads(load for row in rows for load in row.term.memory),
             tuple(dict.fromkeys(m for row in rows for m in row.missing)),
-        )
+        ).bound(self.at)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: numbers where `at` gives every symbol, else formulas as text; null where unknown."""
@@ -249,6 +249,11 @@ class Sides:
     compute: Loads
     memory: Loads
     missing: tuple[Missing, ...] = ()
+
+    def bound(self, env: Mapping[str, int]) -> Sides:
+        """The sides with sizes put in."""
+        compute, memory = (tuple(load.bound(env) for load in side) for side in (self.compute, self.memory))
+        return Sides(compute, memory, self.missing)
 
 
 def _sides_of_network(latency: Latency) -> Sides:

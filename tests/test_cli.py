@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
+import fxcost
 from tests.support.commands import DATA, MODELS, Ran, answer, run, shell
 
-COMMANDS = ("report", "query", "solve", "fit", "explain", "check", "export", "targets", "ops")
+COMMANDS = ("report", "query", "solve", "fit", "crossover", "explain", "check", "export", "targets", "ops")
 RESNET_224 = "--at N=1,H=224,W=224"
 # As torchvision publishes them for 224 x 224: 1.814 GMAC and 11,689,512 parameters.
 RESNET_MACS, RESNET_PARAMS = 1_814_073_344, 11_689_512
@@ -255,6 +256,47 @@ def test_check_passes_and_fails() -> None:
     assert ran.out.splitlines()[1].startswith("EXCEEDED peak_memory = 6,422,528 bytes")
 
 
+# -- crossover -----------------------------------------------------------------------------------------------------
+def test_crossover_of_a_layer_and_of_the_network() -> None:
+    text = answer("crossover DATA/resnet18.mlir --target t4 --node layer1.0.conv1")
+    assert "layer1.0.conv1: memory-bound for H <= 28; compute-bound for H >= 29" in text
+    whole = answer("crossover DATA/resnet18.mlir --target t4 --target mi300x")
+    assert whole.count("the whole network:") == 2
+    assert re.search(r"^conv2d_1 +memory-bound for H <= 28; compute-bound for H >= 29$", whole, re.MULTILINE)
+    assert max(map(len, whole.splitlines())) <= 80
+    found = json.loads(answer("crossover DATA/resnet18.mlir --target t4 --node layer1.0.conv1 --json"))
+    [layer] = found["targets"]["t4"]
+    assert (layer["memory"], layer["compute"], layer["thresholds"]) == ([[1, 28]], [[29, None]], [29])
+    report = json.loads(answer(f"report DATA/resnet18.mlir {RESNET_224} --target t4 --json"))
+    assert report["targets"]["t4"]["crossover"]["for"] == "H"
+
+
+def test_crossover_refuses_what_it_cannot_answer() -> None:
+    assert run("crossover", DATA / "resnet18.mlir", "--target", "t4", "--node", "layer9").code == 2
+    assert run("crossover", DATA / "resnet18.mlir", "--target", "t5").code == 2
+    assert run("crossover", DATA / "resnet18.mlir").code == 2
+    text = answer("crossover DATA/resnet18.mlir --target ethos-u55-256")
+    assert "unknown: compute time of fp32 products: ethos-u55-256 states no fp32 peak" in " ".join(text.split())
+
+
+def test_fits_side_by_side() -> None:
+    text = answer(f"fit DATA/mobilenet_v2.mlir --target stm32h743 --target h100-sxm {RESNET_224} --activations int8")
+    head = text.split("\n\n")[0]
+    assert re.search(r"^stm32h743 +no +weights \(flash\)", head, re.MULTILINE)
+    assert re.search(r"^h100-sxm +yes", head, re.MULTILINE)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "tightest" not in answer("fit DATA/mobilenet_v2.mlir --target h100-sxm")
+
+
+def test_a_report_says_what_binds_and_where_the_energy_goes() -> None:
+    text = " ".join(answer(f"report DATA/resnet18.mlir {RESNET_224} --target t4").split())
+    assert re.search(
+        r"longest layer4\S+ \(conv2d_\d+\): [\d.]+ us of [\d.]+ us \(\d+%\); memory binds \(gddr6\)", text
+    ) or ("compute binds" in text)
+    assert "fp32 products 8.34 mJ" in text  # 1,814,073,344 x 4.6 pJ
+    assert "crossover the whole network: memory-bound for H <= 160; compute-bound for H >= 161 (N=1, W=H)" in text
+
+
 # -- explain, export, targets, ops ---------------------------------------------------------------------------------
 def test_explain_gives_the_rule_the_formula_and_its_letters() -> None:
     text = answer("explain DATA/resnet18.mlir layer1.0.conv1")
@@ -284,8 +326,12 @@ def test_export_as_json_is_the_report(tmp_path: Path) -> None:
 
 def test_targets_and_ops_are_listed() -> None:
     listed = answer("targets")
-    assert "h100-sxm" in listed
-    assert "stm32h743" in listed
+    assert max(map(len, listed.splitlines())) <= 80
+    # dense 16-bit and int8 peaks, memory and its bandwidth, the L2 of 50 MiB, design power
+    assert re.search(r"^ h100-sxm +67 T +989 T +1.98 P +80 GB +3.35 TB/s +52.4 MB +700 W$", listed, re.MULTILINE)
+    assert re.search(r"^ stm32h743 +960 M +1.92 G +2.1 MB +1.05 MB$", listed, re.MULTILINE)
+    assert "mcu, tinyengine" in listed, "by class and runtime"
+    assert all(f" {name} " in listed for name in fxcost.targets())
     one = answer("targets stm32h743")
     assert "[1] " in one, "figures come with their sources"
     assert max(map(len, one.splitlines())) <= 80

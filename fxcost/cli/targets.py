@@ -16,6 +16,6 @@ def targets(
     ] = None,
 ) -> None:
     """List the machines, or show one with its sources."""
-    from fxcost.report.fit import target_list, target_text
+    from fxcost.report.machines import target_list, target_text
 
     say(target_text(name) if name is not None else target_list())

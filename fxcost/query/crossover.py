@@ -213,11 +213,20 @@ def compare_sides(name: str, target: str, sides: Sides, question: Question, in_m
     """The crossover of two sides of an estimate; `in_memory` is asked where the arena decides what stays on chip."""
     certain = [m.reason for m in sides.missing if m.place is None or m.place.inside is None]
     if certain:
-        return Crossover(name, target, question.wrt, given=question.given, unknown="; ".join(dict.fromkeys(certain)))
-    if any(load.conditions for load in (*sides.compute, *sides.memory)):
+        return _unknown(name, target, question, "; ".join(dict.fromkeys(certain)))
+    parts = (*sides.compute, *sides.memory)
+    strange = frozenset().union(*(e.symbols for p in parts for e in (p.amount, *(c.need_bytes for c in p.conditions))))
+    strange -= {s.name for s in question.symbols}
+    if strange:
+        return _unknown(name, target, question, f"the data decides {', '.join(sorted(strange))}: give a size")
+    if any(load.conditions for load in parts):
         question = in_memory
     aside = tuple(dict.fromkeys(m.reason for m in sides.missing))
     return crossover(name, target, sides.compute, sides.memory, question, aside)
+
+
+def _unknown(name: str, target: str, question: Question, reason: str) -> Crossover:
+    return Crossover(name, target, question.wrt, given=question.given, unknown=reason)
 
 
 def _regions(loads: Iterable[object], question: Question) -> Iterator[tuple[dict[Residence, bool], tuple[Span, ...]]]:

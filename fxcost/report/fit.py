@@ -1,4 +1,4 @@
-"""Fit answers and machines, for the terminal and as JSON."""
+"""Fit answers, for the terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -10,16 +10,45 @@ from rich.table import Table
 from rich.text import Text
 
 from fxcost.query.fit import FitAnswer, FitRow
+from fxcost.query.solve import Solution
 from fxcost.query.units import human
 from fxcost.report.json import compact
 from fxcost.report.solve import proof, solution_data
 from fxcost.report.terminal import for_output
-from fxcost.target import load_target, targets
 
 
 def fit_text(model: str, answers: Sequence[FitAnswer], at: Mapping[str, int] | None) -> str:
-    """Every target's checks with need, capacity and margin, then the largest size with its proof."""
-    return for_output(Group(*(part for answer in answers for part in _answer(model, answer, at))))
+    """Several targets side by side, then each one's checks with need, capacity and margin, and the largest size."""
+    beside = [_side_by_side(model, answers, at), Text("")] if len(answers) > 1 else []
+    return for_output(Group(*beside, *(part for answer in answers for part in _answer(model, answer, at))))
+
+
+def _side_by_side(model: str, answers: Sequence[FitAnswer], at: Mapping[str, int] | None) -> RenderableType:
+    """One row a machine: its verdict, the check with the least room, and the largest size that passes all of them."""
+    wrt = answers[0].wrt
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("", "fits", "tightest", "needs", "has", "margin", f"largest {wrt}" if wrt else ""):
+        table.add_column(column, justify="right" if column not in {"", "fits", "tightest"} else "left", overflow="fold")
+    for answer in answers:
+        row = tightest(answer)
+        cells = ("", "", "", "", "") if row is None else (f"{row.what} ({row.level})", *_cells(row, None)[1:4], "")
+        table.add_row(answer.target, answer.verdict, *cells[:4], largest_text(answer.largest, wrt))
+    where = ", ".join(f"{n}={v}" for n, v in (at or {}).items())
+    return Group(Text(f"{model}" + (f" at {where}" if where else ""), style="bold"), table)
+
+
+def tightest(answer: FitAnswer) -> FitRow | None:
+    """The deciding check that uses most of what there is; one of unknown size where no other is known."""
+    rows = [row for row in answer.rows if row.decides]
+    known = [row for row in rows if row.need_bytes is not None and row.have_bytes]
+    return max(known, key=lambda r: (r.need_bytes or 0) / (r.have_bytes or 1), default=rows[0] if rows else None)
+
+
+def largest_text(solution: Solution | None, wrt: str | None) -> str:
+    """`186`, `any` or `none`; nothing where there was no question."""
+    if solution is None or wrt is None:
+        return ""
+    return f"{solution.max:,}" if solution.max is not None else "any" if solution.feasible else "none"
 
 
 def _answer(model: str, answer: FitAnswer, at: Mapping[str, int] | None) -> list[RenderableType]:
@@ -41,11 +70,8 @@ def _cells(row: FitRow, wrt: str | None) -> tuple[str, ...]:
     need = "a formula" if row.need_bytes is None else human(row.need_bytes, "bytes")
     have = "unknown" if row.have_bytes is None else human(row.have_bytes, "bytes")
     margin = "" if row.margin_bytes is None else human(row.margin_bytes, "bytes")
-    best = ""
-    if row.largest is not None and wrt is not None:
-        best = f"{row.largest.max:,}" if row.largest.max is not None else "any" if row.largest.feasible else "none"
     note = "" if row.decides else ", for a runtime with one arena"
-    return f"{row.what} ({row.level}{note})", need, have, margin, row.verdict, best
+    return f"{row.what} ({row.level}{note})", need, have, margin, row.verdict, largest_text(row.largest, wrt)
 
 
 def largest_lines(answer: FitAnswer) -> list[RenderableType]:
@@ -91,39 +117,3 @@ def _plain(answer: FitAnswer) -> dict[str, Any]:
             for row in answer.rows
         ],
     }
-
-
-def target_list() -> str:
-    """All machines with their main figures."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("name", "class", "runtime", "peaks (operations/s)"):
-        table.add_column(column, overflow="fold")
-    for name in targets():
-        machine = load_target(name)
-        peaks = ", ".join(f"{dtype} {human(peak, '')}" for dtype, peak in machine.peaks)
-        table.add_row(name, machine.kind, machine.runtime, peaks)
-    return for_output(table)
-
-
-def target_text(name: str) -> str:
-    """One machine: every figure with the number of its source, then the sources."""
-    machine = load_target(name)
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("figure", "value", "source"):
-        table.add_column(column, justify="right" if column == "value" else "left", overflow="fold")
-    cited: dict[str, int] = {}
-    for row in machine.rows():
-        mark = ""
-        if row.source is not None:
-            text = f"{row.source.document}, {row.source.date}, checked: {row.source.checked}"
-            mark = f"[{cited.setdefault(text, len(cited) + 1)}]"
-        table.add_row(row.key, _figure(row.value, row.unit), mark)
-    sources = [Text(f"[{number}] {text}") for text, number in cited.items()]
-    head = Text(f"{machine.name}: {machine.vendor} {machine.kind}, runtime {machine.runtime}", style="bold")
-    return for_output(Group(head, table, Text(""), *sources))
-
-
-def _figure(value: float, unit: str) -> str:
-    if unit == "byte":
-        return f"{value:,.0f} bytes"
-    return human(value, {"byte/s": "B/s"}.get(unit, unit))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fxcost.ir.expr import Expr
+from fxcost.report.crossover import crossover_data
 from fxcost.report.formats import register_format
 from fxcost.report.summary import Summary
 
@@ -51,7 +52,10 @@ def document(summary: Summary) -> dict[str, Any]:
             "alive": [{"value": name, "bytes": size} for name, size in owner.alive],
         }
     if summary.estimates:
-        found["targets"] = {name: estimate.to_dict() for name, estimate in summary.estimates.items()}
+        found["targets"] = {
+            name: estimate.to_dict() | {"crossover": crossover_data(summary.crossovers.get(name))}
+            for name, estimate in summary.estimates.items()
+        }
     return found
 
 

@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from fxcost.query.crossover import Crossover
 from fxcost.query.solve import Solution
 from fxcost.report.terminal import for_output
 
@@ -35,7 +36,7 @@ def _values(solution: Solution) -> str:
     return ", ".join(spans[:MOST]) + more
 
 
-def proof(solution: Solution) -> list[RenderableType]:
+def proof(solution: Solution | Crossover) -> list[RenderableType]:
     """The proof, indented, with one step a line."""
     return [Padding(Text(step), (0, 0, 0, 2), expand=False) for step in solution.proof.split("; ")]
 

@@ -13,6 +13,7 @@ from fxcost.ir.symbols import SymbolInfo
 from fxcost.passes.liveness import Owner
 from fxcost.pipeline import Options
 from fxcost.query.breakdown import ModuleRow, NodeRow
+from fxcost.query.crossover import Crossover
 from fxcost.query.fit import FitAnswer
 from fxcost.query.quantity import Quantity
 
@@ -22,7 +23,7 @@ class Summary:
     """A model's costs, ready to be shown.
 
     `at` is the point the user asked for, None without one; `point` is where numbers are taken: `at`, or the traced
-    sizes with a batch of one. Estimates are by target name.
+    sizes with a batch of one. Estimates, fits and crossovers of the whole network are by target name.
     """
 
     model: str
@@ -43,6 +44,7 @@ class Summary:
     owner: Owner | None
     estimates: Mapping[str, Any] = field(default_factory=dict)
     fits: Mapping[str, FitAnswer] = field(default_factory=dict)
+    crossovers: Mapping[str, Crossover] = field(default_factory=dict)
     params_by_dtype: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

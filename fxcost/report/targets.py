@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from fxcost.passes.estimate import Estimate
+from fxcost.query.crossover import Crossover
 from fxcost.query.fit import FitAnswer
 from fxcost.query.units import human, joules, seconds
 from fxcost.report.fit import largest_lines
@@ -27,7 +30,10 @@ def target_tables(summary: Summary) -> list[RenderableType]:
         return []
     return [
         _estimates(summary),
-        *(_details(name, estimate, summary.fits.get(name)) for name, estimate in summary.estimates.items()),
+        *(
+            _details(name, estimate, summary.fits.get(name), summary.crossovers.get(name))
+            for name, estimate in summary.estimates.items()
+        ),
     ]
 
 
@@ -56,7 +62,9 @@ def _energy(estimate: Estimate) -> str:
     return joules(estimate.energy) if isinstance(estimate.energy, float) else "a formula"
 
 
-def _details(name: str, estimate: Estimate, answer: FitAnswer | None) -> RenderableType:
+def _details(
+    name: str, estimate: Estimate, answer: FitAnswer | None, crossover: Crossover | None = None
+) -> RenderableType:
     dtype = f", computing in {estimate.dtype}" if estimate.dtype else ""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True)
@@ -67,8 +75,37 @@ def _details(name: str, estimate: Estimate, answer: FitAnswer | None) -> Rendera
         needed = "a formula" if need is None else human(need, "bytes")
         aside = "" if row.decides else "; for a runtime with one arena"
         grid.add_row(f"  fits: {estimate.fits.verdict_of(row)}", f"{row.what}: {needed} of {have} ({row.level}{aside})")
+    for label, line in _bottleneck(estimate, crossover):
+        grid.add_row(f"  {label}", line)
+    for warning in estimate.warnings:
+        grid.add_row(Text("  warning", style="yellow"), Text(warning, style="yellow"))
     for term in estimate.dropped_terms:
         grid.add_row(Text("  left out", style="yellow"), Text(term, style="yellow"))
     lines = [] if answer is None else largest_lines(answer)
     largest = [Padding(line, (0, 0, 0, 2), expand=False) for line in lines]
     return Group(Text(f"{name}, runtime {estimate.target.runtime}{dtype}"), grid, *largest)
+
+
+def _bottleneck(estimate: Estimate, crossover: Crossover | None) -> Iterator[tuple[str, str]]:
+    """What costs most and what binds, where the energy goes, and from which size on that changes."""
+    rows, whole = estimate.by_node(), estimate.roofline
+    longest = estimate.costliest
+    if longest is not None and longest.t_s and isinstance(whole, float):
+        place = f"{longest.module} ({longest.name})" if longest.module else longest.name
+        by = f"memory binds ({longest.binding_level})" if longest.binding_level else f"{longest.binds} binds"
+        by = "what binds is unknown" if longest.binds == "unknown" else by
+        yield "longest", f"{place}: {seconds(longest.t_s)} of {seconds(whole)} ({longest.t_s / whole:.0%}); {by}"
+        shares: dict[str, float] = {}
+        for row in rows:
+            side = row.binding_level or row.binds
+            shares[side] = shares.get(side, 0.0) + (row.t_s or 0.0)
+        named = sorted(shares.items(), key=lambda pair: -pair[1])
+        yield "binds", ", ".join(f"{side} {share / whole:.0%}" for side, share in named) + " of the time"
+    parts = {**{f"{d} products": j for d, j in estimate.energy_dtypes.items()}, **estimate.energy_levels}
+    parts["static"] = estimate.energy_parts.get("static")
+    known = [f"{what} {joules(part)}" for what, part in parts.items() if isinstance(part, float) and part]
+    if known and estimate.target.energy is not None:
+        yield "energy", f"{', '.join(known)} (table: {estimate.target.energy.table})"
+    if crossover is not None and not crossover.unknown:
+        given = ", ".join(f"{name}={value}" for name, value in crossover.given.items())
+        yield "crossover", f"{crossover.name}: {crossover}" + (f" ({given})" if given else "")

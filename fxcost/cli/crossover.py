@@ -1,0 +1,45 @@
+"""`fxcost crossover`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fxcost.cli.analysis import analyze, check_free, load_machines
+from fxcost.cli.application import app, say
+from fxcost.cli.options import AsJson, Asked, Dtype, Strict, Tie, takes_model
+
+
+@app.command(epilog="For example: fxcost crossover torchvision:resnet18 -i N,3,H,W --target t4 --node layer1.0.conv1")
+@takes_model
+def crossover(
+    asked: Asked,
+    target: Annotated[
+        list[str], typer.Option("--target", metavar="NAME|FILE.toml", help="A machine. Repeat for several answers.")
+    ],
+    node: Annotated[
+        list[str] | None,
+        typer.Option("--node", metavar="NAME", help="A node or module; without one the network and all its ops."),
+    ] = None,
+    tie: Tie = None,
+    wanted: Annotated[
+        str | None, typer.Option("--for", metavar="SYMBOL", help="The symbol: H if there is one, or S.")
+    ] = None,
+    dtype: Dtype = None,
+    as_json: AsJson = False,
+    strict: Strict = False,
+) -> None:
+    """From which size on does compute bind, and not memory?"""
+    from fxcost.ir.specs import parse_ties
+    from fxcost.report.crossover import crossover_data, crossover_text
+    from fxcost.report.json import compact
+
+    ties, machines = parse_ties(tie), load_machines(target, dtype)
+    cost, point = analyze(asked, strict=strict)
+    check_free(cost, wanted)
+    found = {machine.name: cost.crossovers(machine, wanted, point, ties, dtype, node) for machine in machines}
+    if as_json:
+        say(compact({"targets": {name: [crossover_data(each) for each in answers] for name, answers in found.items()}}))
+    else:
+        say("\n\n".join(crossover_text(cost.graph.name, answers) for answers in found.values()))
