@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from fxcost.ir.graph import Graph
 from fxcost.passes.schedule import BestOrder
+from fxcost.passes.schedule_check import check_schedule
+from fxcost.passes.timeline import Timeline, timeline
 from fxcost.pipeline import Facts
 
 
@@ -24,13 +27,30 @@ class Schedule(BestOrder):
         """All nodes by name, in execution order."""
         return tuple(self.graph.nodes[position].name for position in self.order)
 
+    def timelines(self) -> dict[str, Timeline]:
+        """Who is alive when: in the `traced` order and in this one, the `best`."""
+        fold = bool(self.folded)
+        return {
+            name: timeline(self.graph, self.facts, self.point, order, fold=fold)
+            for name, order in (("traced", None), ("best", self.order))
+        }
+
+    def plot(self, path: str | Path) -> None:
+        """Draw memory over execution, traced against best, as PNG, SVG or PDF; raises SpecError without matplotlib."""
+        from fxcost.report.timeline import draw_schedule
+
+        at = ", ".join(f"{name}={size}" for name, size in self.point.items())
+        draw_schedule(self.graph, self, at, self.timelines(), Path(path))
+
     def apply(self, program: Any) -> Any:
         """The program that was analysed, with its nodes in this order; nodes of parameters alone become constants.
 
         An ExportedProgram or GraphModule; the original stays as it is, its parameters are shared. Raises ModelError where
-        it is another program.
+        it is another program, SpecError where the order was changed so that it lets a write or a random draw pass another
+        access to the same state.
         """
         from fxcost.integrate.reorder import reordered
 
+        check_schedule(self.graph, self.facts, self.point, self.order, self.folded)
         folded = tuple(self.graph.nodes[position].name for position in self.folded)
         return reordered(program, self.names, folded)

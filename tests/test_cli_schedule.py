@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import pytest
+
+from fxcost.ir.evaluate import evaluate
+from fxcost.ir.reader import parse_expr
 from fxcost.ir.text_reader import read_graph
 from fxcost.passes.schedule_check import check_schedule
 from fxcost.pipeline import Facts
-from tests.support.commands import DATA, run, shell
+from tests.support.commands import DATA, answer, run, shell
 
 POINT = {"N": 1, "H": 224, "W": 224}
 
@@ -36,10 +41,62 @@ def test_json_holds_an_order_that_the_checker_accepts() -> None:
     assert found["seconds"] >= 0
 
 
-def test_a_size_that_is_missing_is_one_error() -> None:
-    """An order is found at one point."""
-    ran = shell("schedule DATA/resnet18.mlir --at N=1,H=224")
+def test_the_timeline_is_in_the_json() -> None:
+    """Step by step for both orders; the highest is the peak."""
+    found = json.loads(answer("schedule DATA/resnet18.mlir --at N=1,H=64,W=64 --json"))
+    for name, peak in (("traced", found["traced_peak"]), ("best", found["peak"])):
+        line = found["timeline"][name]
+        assert max(step["bytes"] for step in line["steps"]) == peak
+        assert [step["node"] for step in line["steps"]] == found["order"] or name == "traced"
+
+
+def test_an_open_size_gives_a_decision_list() -> None:
+    """Every H: ResNet-18 has 2 maps of 64*((H + 1)//2)**2 floats at its peak, for H > 6; N scales all and stays open."""
+    ran = shell("schedule DATA/resnet18.mlir --tie W=H")
+    assert ran.code == 0, ran.err
+    assert "H >= 1" in ran.out
+    assert "N scales every block" in ran.out
+    found = json.loads(answer("schedule DATA/resnet18.mlir --for H --tie W=H --json"))
+    assert found["optimal"]
+    assert found["open"] == []
+    assert [piece["where"] for piece in found["pieces"]] == [[[1, None]]]
+    formula = parse_expr(found["min_peak_memory"]["expr"])
+    for size in (32, 97, 224, 5000):
+        assert evaluate(formula, {"N": 3, "H": size}) == 3 * 2 * 64 * ((size + 1) // 2) ** 2 * 4
+
+
+def test_a_picture_of_memory_over_execution(tmp_path: Path) -> None:
+    """An SVG with both orders and the bound."""
+    path = tmp_path / "memory.svg"
+    assert shell(f"schedule DATA/resnet18.mlir --at N=1,H=64,W=64 --plot {path}").code == 0
+    text = path.read_text()
+    assert all(label in text for label in ("traced order", "best order", "no order stays below"))
+    assert [p.name for p in tmp_path.iterdir()] == ["memory.svg"]
+
+
+def test_the_program_in_its_best_order_is_written(tmp_path: Path) -> None:
+    """And read again by its own names of sizes; that it holds no weights is said."""
+    path = tmp_path / "ordered.pt2"
+    ran = shell(f"schedule MODELS:mlp -i N,8 --at N=3 -o {path}")
+    assert ran.code == 0
+    assert "holds no weights" in ran.err
+    assert shell(f"query {path} macs").out == shell("query MODELS:mlp -i N,8 macs").out
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("schedule DATA/resnet18.mlir --at N=1", "give or tie all but one of H, W"),
+        ("schedule DATA/resnet18.mlir --for X --tie W=H", "no symbol 'X'"),
+        ("schedule DATA/resnet18.mlir --tie W=H -o x.pt2", "for one point"),
+        ("schedule DATA/resnet18.mlir --at N=1,H=64,W=64 --plot x.bmp", "a picture ends in"),
+        ("schedule DATA/resnet18.mlir --at N=1,H=64,W=64 -o no/where.pt2", "there is no folder"),
+        ("schedule DATA/resnet18.mlir --at N=1,H=64,W=64 -o x.pt2", "read from text"),
+    ],
+)
+def test_wrong_questions_are_one_error(line: str, words: str) -> None:
+    ran = shell(line)
     assert ran.code == 2
     assert ran.err.startswith("fxcost: ")
-    assert "W" in ran.err
+    assert words in ran.err
     assert len(ran.err.splitlines()) == 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import json
 import sys
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -23,6 +24,10 @@ from fxcost.capture.shim import prepare_torchvision
 from fxcost.errors import CaptureError, FileError, FxcostError, SpecError, UnknownName, nearest
 
 FORMS = "torchvision:NAME, timm:NAME, hf:CLASS_OR_DIR, package.module:factory, file.py:factory, file.pt2 or file.mlir"
+EXTRA_FILE = "fxcost.json"
+"""What a .pt2 written by fxcost holds beside the program: names of sizes, costs, the order."""
+
+EXTRA_SCHEMA = "fxcost-pt2/1"
 MAX_REAL_ELEMENTS = 2_000_000_000
 """Parameters of a model that is built with real weights: 8 GB in fp32. Asked for only where meta tensors do not do."""
 
@@ -50,18 +55,42 @@ def load_model(name: str, device: str = "meta") -> Any:
 
 
 def load_program(path: Path) -> Any:
-    """Load an ExportedProgram; raises FileError for anything that is not one."""
+    """Load an ExportedProgram; raises FileError for anything that is not one.
+
+    What fxcost has stored beside it is then in `graph_module.meta[EXTRA_FILE]`, as plain data.
+    """
     if not path.is_file():
         problem = "is a folder" if path.is_dir() else "no such file"
         raise FileError(f"{path}: {problem}; expected a .pt2 written by torch.export.save")
+    extra = {EXTRA_FILE: ""}
     try:
         with muffled():
-            return torch.export.load(path)
+            program = torch.export.load(path, extra_files=extra)
     except Exception as error:  # torch.export.load raises a different type for every kind of damage
         why = "its parts are not those of an exported program" if "warnings above" in str(error) else short(error)
         raise FileError(
             f"{path}: not a readable .pt2 ({why}); write it again with torch.export.save of this torch "
             f"({torch.__version__})"
+        ) from error
+    if extra[EXTRA_FILE]:
+        program.graph_module.meta[EXTRA_FILE] = _stored(path, extra[EXTRA_FILE])
+    return program
+
+
+def _stored(path: Path, text: str) -> dict[str, Any]:
+    """The costs and names stored in a .pt2; raises FileError where they are damaged."""
+    try:
+        found = json.loads(text)
+        if found["schema"] != EXTRA_SCHEMA:
+            raise ValueError(f"schema {found['schema']!r}")
+        for entry in found["inputs"]:
+            if not ({"dtype", "shape"} <= entry.keys() and isinstance(entry["shape"], list)):
+                raise ValueError("an input without dtype and shape")
+        return dict(found)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise FileError(
+            f"{path}: its {EXTRA_FILE} is damaged ({short(error)}), expected what `fxcost export --to pt2` writes; write it "
+            "again, or take the program apart with torch.export"
         ) from error
 
 

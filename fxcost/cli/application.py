@@ -76,17 +76,19 @@ def progress() -> Iterator[Callable[[str], None]]:
             yield lambda text: status.update(text)
 
 
+def check_writable(path: Path) -> None:
+    """Refuse a place that no file can be written to, before work is done for it."""
+    if path.is_dir() or not path.parent.is_dir():
+        problem = "it is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+        raise SpecError(f"cannot write {path}: {problem}")
+
+
 def write(path: Path, text: str) -> None:
-    """Write to a file beside the target, then rename: never a half-written file, and none left behind."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        try:
-            beside.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise SpecError(f"cannot write {path}: {error.strerror or error}") from error
+    """Write text to a file: never a half-written one, and none left behind."""
+    from fxcost.report.files import whole
+
+    with whole(path) as beside:
+        beside.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
 
 
 @app.callback(invoke_without_command=True)

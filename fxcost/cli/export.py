@@ -8,24 +8,24 @@ from typing import Annotated
 import typer
 
 from fxcost.cli.analysis import analyze, check_choice
-from fxcost.cli.application import app, write
+from fxcost.cli.application import app, check_writable, write
 from fxcost.cli.options import Asked, takes_model
-from fxcost.errors import SpecError
 
 
 @app.command(epilog="For example: fxcost export torchvision:resnet50 -i N,3,H,W --to mlir -o resnet50.mlir")
 @takes_model
 def export(
     asked: Asked,
-    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="mlir or json.")],
+    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="mlir, json or pt2.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write.")],
 ) -> None:
-    """Write the graph as IR text, or the report as JSON."""
-    check_choice("--to", to, ("mlir", "json"))
-    if output.is_dir() or not output.parent.is_dir():
-        problem = "it is a folder" if output.is_dir() else f"there is no folder {output.parent}"
-        raise SpecError(f"cannot write {output}: {problem}")
+    """Write the graph as IR text, the report as JSON, or the program with its costs."""
+    check_choice("--to", to, ("mlir", "json", "pt2"))
+    check_writable(output)
     cost, point = analyze(asked)
+    if to == "pt2":
+        cost.save(output, point)
+        return
     if to == "mlir":
         from fxcost.ir.text import print_graph
 

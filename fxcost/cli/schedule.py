@@ -2,28 +2,70 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fxcost.cli.analysis import analyze
-from fxcost.cli.application import app, say
-from fxcost.cli.options import AsJson, Asked, takes_model
+from fxcost.cli.analysis import analyze, check_free
+from fxcost.cli.application import app, check_writable, complain, progress, say
+from fxcost.cli.options import AsJson, Asked, Tie, takes_model
+from fxcost.errors import SpecError
 
 
 @app.command(epilog="For example: fxcost schedule torchvision:googlenet -i N,3,H,W --at N=1,H=224,W=224")
 @takes_model
 def schedule(
     asked: Asked,
+    wanted: Annotated[
+        str | None, typer.Option("--for", metavar="SYMBOL", help="The best order as a function of this size.")
+    ] = None,
+    tie: Tie = None,
     time_limit: Annotated[
         float, typer.Option("--time-limit", metavar="SECONDS", min=0.0, help="Stop with the best order so far.")
     ] = 60.0,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE.pt2", help="Write the program in its best order, with its costs."),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE.png|svg", help="Draw memory over execution, traced against best order."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """The execution order that needs least memory, with a proof."""
+    for path in filter(None, (output, plot)):
+        check_writable(path)
+    if plot is not None:
+        from fxcost.report.pictures import check_picture
+
+        check_picture(plot)
+    cost, point = analyze(asked)
+    graph = cost.at_point(point or {}).graph
+    check_free(cost, wanted)
+    open_sizes = [s.name for s in graph.symbols if s.kind == "size" and s.name not in (point or {})]
+    if wanted is not None or tie or open_sizes:
+        if output is not None or plot is not None:
+            raise SpecError(f"an order is written and drawn for one point: give {', '.join(open_sizes)} with --at")
+        from fxcost.ir.specs import parse_ties
+        from fxcost.report.orders import orders_json, orders_text
+
+        with progress() as show:
+            orders = cost.best_orders(wanted, point, parse_ties(tie), time_limit, progress=show)
+        say(orders_json(graph, orders) if as_json else orders_text(graph, orders))
+        return
     from fxcost.report.schedule import schedule_json, schedule_text
 
-    cost, point = analyze(asked)
-    found = cost.schedule(point, time_limit)
-    graph = cost.at_point(point or {}).graph
-    say(schedule_json(graph, found) if as_json else schedule_text(graph, found))
+    with progress() as show:
+        show("looking for the best order")
+        found = cost.schedule(point, time_limit)
+    if output is not None:
+        cost.save(output, point, found)
+        if not asked.model.endswith(".pt2"):
+            complain(
+                f"{output} holds no weights: the model was built without them; schedule a .pt2 to keep its weights"
+            )
+    if plot is not None:
+        found.plot(plot)
+    say(schedule_json(graph, found, found.timelines()) if as_json else schedule_text(graph, found))

@@ -77,7 +77,7 @@ def _exported(program: Any, order: Sequence[str], folded: Sequence[str]) -> Any:
         graph_signature=signature,
         state_dict=program.state_dict,
         range_constraints=copy.deepcopy(program.range_constraints),
-        module_call_graph=copy.deepcopy(program.module_call_graph),
+        module_call_graph=list(program.module_call_graph),
         example_inputs=program.example_inputs,
         constants=constants,
         verifiers=list(program.verifiers),
@@ -87,6 +87,8 @@ def _exported(program: Any, order: Sequence[str], folded: Sequence[str]) -> Any:
 def _copied(graph: Any) -> tuple[Any, dict[str, Any]]:
     """A copy of a graph with the same names, and its nodes by name."""
     copied = copy.deepcopy(graph)
+    for original, node in zip(graph.nodes, copied.nodes, strict=True):
+        node.name = original.name  # copying renames what is called like a Python builtin
     return copied, {node.name: node for node in copied.nodes}
 
 
@@ -163,6 +165,11 @@ def _fold(module: Any, states: Mapping[str, Any], nodes: Sequence[Any]) -> dict[
 
     def value(node: Any) -> Any:
         if node not in env:
+            if node.op == "placeholder" and node.name not in states:
+                raise ModelError(
+                    f"{node.name} is an input here, the analysis knows it as a parameter: apply the order to the "
+                    "ExportedProgram, or to its module()"
+                )
             if node.op == "placeholder":
                 env[node] = states[node.name]
             else:

@@ -30,18 +30,20 @@ from fxcost.capture.ladder import (
     quiet_inference,
     user_inputs,
 )
-from fxcost.capture.loaders import MAX_REAL_ELEMENTS, load_model
+from fxcost.capture.loaders import EXTRA_FILE, MAX_REAL_ELEMENTS, load_model
 from fxcost.capture.record import record
 from fxcost.capture.twin import Positional, evaluating, meta_twin, uses_cache
-from fxcost.errors import CaptureError, SpecError
+from fxcost.errors import CaptureError, FileError, SpecError
 from fxcost.ir.expr import Expr, substitute, symbol
 from fxcost.ir.graph import Graph
 from fxcost.ir.predicate import Predicate
+from fxcost.ir.reader import parse_expr
 from fxcost.ir.specs import SpecReader, TensorSpec
 from fxcost.ir.symbols import SymbolInfo
 from fxcost.lower.exported import lower
 
 Progress = Callable[[str], None]
+_DTYPES = {dtype.short: dtype for dtype in TORCH_DTYPES}
 CACHE_OFF = "use_cache was switched off: a key-value cache is no tensor that a graph can return"
 
 
@@ -238,6 +240,9 @@ def _from_program(
     start = time.process_time()
     found = user_inputs(program)
     leaves = list(pytree.tree_leaves(tuple(specs)))
+    stored = program.graph_module.meta.get(EXTRA_FILE)
+    if stored is not None and not leaves:
+        leaves, symbols = _named(stored, found, label)
     if leaves and len(leaves) != len(found):
         raise SpecError(f"{label} takes {len(found)} inputs, {len(leaves)} specs were given")
     bindings: dict[str, Expr] = {}
@@ -276,6 +281,26 @@ def _from_program(
     with quiet_inference():
         graph = lower(captured, label)
     return Source(graph, {"build": built, "lower": time.process_time() - start}, None, program)
+
+
+def _named(stored: Mapping[str, Any], found: Sequence[Any], label: str) -> tuple[list[Any], dict[str, SymbolInfo]]:
+    """The inputs and symbols as they were called when the program was written."""
+    where = f"{label}: {EXTRA_FILE}"
+    try:
+        symbols = {
+            str(name): SymbolInfo(
+                str(name), int(s["min"]), None if s["max"] is None else int(s["max"]), int(s["multiple_of"])
+            )
+            for name, s in stored["report"]["symbols"].items()
+        }
+        specs = iter(
+            TensorSpec(_DTYPES[entry["dtype"]], tuple(parse_expr(str(size), where=where) for size in entry["shape"]))
+            for entry in stored["inputs"]
+        )
+        leaves = [next(specs, None) if isinstance(example, torch.Tensor) else None for example in found]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FileError(f"{where} is damaged ({first_line(error)}); write the program again") from error
+    return leaves, symbols
 
 
 def _check_static(label: str, position: int, wanted: Expr, size: Any) -> None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from fxcost.errors import SpecError
+from fxcost.errors import SpecError, UnknownName, nearest
 from fxcost.ir.evaluate import evaluate
 from fxcost.ir.expr import Expr, const, maximum, minimum, substitute, symbol, total
 from fxcost.ir.graph import Graph
@@ -101,6 +101,8 @@ def best_orders(
     """
     started = time.perf_counter()
     known = {s.name: s for s in graph.symbols}
+    if wrt is not None and wrt not in known:
+        raise UnknownName(f"the model has no symbol {wrt!r}{nearest(wrt, known)}")
     point, ties = check_point(known.values(), at or {}), dict(tie or {})
     scales = [name for name in _scales(graph, facts, fold=fold) if name not in point and name not in ties]
     left = [name for name in known if name not in point and name not in ties and name not in scales]

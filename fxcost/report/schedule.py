@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Group
@@ -9,6 +10,7 @@ from rich.text import Text
 
 from fxcost.ir.graph import Graph
 from fxcost.passes.schedule import BestOrder
+from fxcost.passes.timeline import Timeline
 from fxcost.query.units import human
 from fxcost.report.json import compact
 from fxcost.report.terminal import for_output
@@ -39,9 +41,9 @@ def _parting(graph: Graph, found: BestOrder) -> str:
     return f"the orders part at step {at + 1}: {first} runs before {second} (the whole order: --json)"
 
 
-def schedule_json(graph: Graph, found: BestOrder) -> str:
-    """The order by node names, with its proof."""
-    data: dict[str, Any] = {
+def schedule_data(graph: Graph, found: BestOrder) -> dict[str, Any]:
+    """The order by node names, with its proof, as plain data."""
+    return {
         "order": [graph.nodes[position].name for position in found.order],
         "folded": [graph.nodes[position].name for position in found.folded],
         "peak": found.peak,
@@ -52,4 +54,20 @@ def schedule_json(graph: Graph, found: BestOrder) -> str:
         "states": found.states,
         "seconds": found.seconds,
     }
-    return compact(data)
+
+
+def schedule_json(graph: Graph, found: BestOrder, timelines: Mapping[str, Timeline]) -> str:
+    """The order and its proof as JSON, with who is alive when in the traced and in the best order."""
+    lines = {name: timeline_data(line) for name, line in timelines.items()}
+    return compact(schedule_data(graph, found) | {"timeline": lines})
+
+
+def timeline_data(found: Timeline) -> dict[str, Any]:
+    """Steps with their bytes, and blocks with the steps they live from and to."""
+    return {
+        "start_bytes": found.start_bytes,
+        "steps": [{"node": step.node, "module": step.module, "bytes": step.bytes} for step in found.steps],
+        "blocks": [
+            {"value": life.value, "bytes": life.bytes, "first": life.first, "last": life.last} for life in found.lives
+        ],
+    }

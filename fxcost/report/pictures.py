@@ -1,0 +1,51 @@
+"""Pictures for people: one way to begin a figure and to write it, with matplotlib as an extra."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fxcost.errors import SpecError
+from fxcost.report.files import whole
+
+ENDINGS = (".png", ".svg", ".pdf")
+
+
+def check_picture(path: Path) -> None:
+    """Refuse a name that no picture can have, and say how to get the library, before work is done."""
+    if path.suffix.lower() not in ENDINGS:
+        raise SpecError(f"cannot draw {path}: a picture ends in {', '.join(ENDINGS)}")
+    _library()
+
+
+def figure(width: float, height: float) -> tuple[Any, Any]:
+    """A figure of this size in inches, and its axes. Drawn without a display."""
+    _library()
+    from matplotlib.figure import Figure
+
+    made: Any = Figure(figsize=(width, height), layout="constrained")
+    axes = made.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(visible=True, axis="y", color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    return made, axes
+
+
+def save(made: Any, path: Path) -> None:
+    """Write a figure whole, in the format of the name's ending; the same figure gives the same bytes."""
+    import matplotlib as mpl
+
+    check_picture(path)
+    with whole(path) as beside, mpl.rc_context({"svg.hashsalt": "fxcost", "svg.fonttype": "none"}):
+        made.savefig(beside, format=path.suffix.lower()[1:], dpi=150, metadata=_dateless(path))
+
+
+def _dateless(path: Path) -> dict[str, Any]:
+    return {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix.lower(), {})
+
+
+def _library() -> None:
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise SpecError("pictures need matplotlib: pip install 'fxcost[plot]'") from error
