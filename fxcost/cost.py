@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fxcost.errors import Infeasible, ModelError, SpecError, UnknownName, UnknownOps, nearest
@@ -299,6 +300,23 @@ class Cost:
         domain = (*here.graph.domain, *orders.proven)
         open_symbols = tuple(s for s in self.graph.symbols if s.name in orders.min_peak_memory.symbols)
         return Quantity("min_peak_memory", "bytes", orders.min_peak_memory, self.graph.standing, domain, open_symbols)
+
+    def save(self, path: str | Path, at: Mapping[str, int] | None = None, schedule: Schedule | None = None) -> None:
+        """Write the captured program as .pt2 with names of sizes and costs beside it, in a schedule's order where given.
+
+        Parameters are in the file as they are in the captured program: without values for a model that was built without
+        them. Raises ModelError where there is no program, as for IR text.
+        """
+        from fxcost.integrate.pt2 import save_program
+        from fxcost.report.files import whole
+        from fxcost.report.program import program_data
+
+        program = self.origin.program
+        if schedule is not None and program is not None:
+            program = schedule.apply(program)
+        data = program_data(self.graph, self.summary(at), schedule)
+        with whole(Path(path)) as beside:
+            save_program(program, beside, data)
 
     def judge_order(self, found: BestOrder, at: Mapping[str, int], time_limit: float = 60.0) -> Verdict:
         """Whether an order found at one point is best at another one, too."""

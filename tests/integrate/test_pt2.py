@@ -27,7 +27,8 @@ class Branches(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         wide = self.wide(x)
         other = torch.cat([x, x, x, x], 1).relu()[:, :8]
-        return self.narrow(wide) + self.small(other)
+        result: torch.Tensor = self.narrow(wide) + self.small(other)
+        return result
 
 
 @pytest.fixture(scope="module")
