@@ -69,8 +69,10 @@ class NodeTime:
     op: str
     module: str
     nodes: tuple[str, ...]
+    op_class: str
     dtype: str
     macs: int | Expr
+    other_ops: int | Expr
     bytes: int | Expr
     t_compute_s: Seconds
     t_memory_s: Seconds
@@ -117,7 +119,9 @@ class Estimate:
 
     @property
     def average_power_w(self) -> float | None:
-        """Energy over roofline latency, None where either is open or unknown."""
+        """Energy over roofline latency; None where either is open or unknown, or the latency misses a term."""
+        if any(m.side in {"compute", "memory"} and m.applies(self.at) for m in self._latency.missing):
+            return None
         if isinstance(self.energy, float) and isinstance(self.roofline, float) and self.roofline:
             return self.energy / self.roofline
         return None
@@ -206,8 +210,10 @@ class Estimate:
             op=anchor.op,
             module=anchor.module,
             nodes=tuple(graph.nodes[i].name for i in group.nodes),
+            op_class=work.op_class,
             dtype=row.dtype,
             macs=self._amount(work.macs),
+            other_ops=self._amount(work.other_ops),
             bytes=self._amount(work.read_bytes + work.write_bytes + work.weight_bytes),
             t_compute_s=compute,
             t_memory_s=memory,

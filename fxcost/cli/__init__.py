@@ -5,4 +5,18 @@ from fxcost.cli.application import app, main
 # Each module adds its command; `--help` lists them in this order.
 from fxcost.cli import report, query, solve, fit, crossover, explain, schedule, check, export, targets, ops  # isort: skip
 
-__all__ = ["app", "check", "explain", "export", "fit", "main", "ops", "query", "report", "schedule", "solve", "targets"]
+__all__ = [
+    "app",
+    "check",
+    "crossover",
+    "explain",
+    "export",
+    "fit",
+    "main",
+    "ops",
+    "query",
+    "report",
+    "schedule",
+    "solve",
+    "targets",
+]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fxcost.cli.analysis import analyze, check_choice, load_machines
-from fxcost.cli.application import app, say
+from fxcost.cli.application import app, check_writable, say
 from fxcost.cli.options import AsJson, Asked, Dtype, Strict, Targets, takes_model
 from fxcost.errors import SpecError
 
@@ -26,6 +27,10 @@ def report(
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="The breakdown as CSV.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="The report as Markdown.")] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Draw the roofline of one --target: a .png, .svg or .pdf file."),
+    ] = None,
     strict: Strict = False,
 ) -> None:
     """Totals, formulas, costliest modules, what owns the peak."""
@@ -33,10 +38,16 @@ def report(
     if as_json + as_csv + as_markdown > 1:
         raise SpecError("choose one of --json, --csv and --markdown")
     machines = load_machines(target, dtype)
+    if plot is not None:
+        check_plot(plot, len(machines))
     cost, point = analyze(asked)
     from fxcost.query.breakdown import readable_depth
 
     summary = cost.summary(point, machines, dtype, readable_depth(cost.modules) if depth is None else depth, by)
+    if plot is not None:
+        from fxcost.report.roofline import roofline_picture
+
+        roofline_picture(summary.model, summary.estimates[machines[0].name], plot)
     name = "json" if as_json else "csv" if as_csv else "markdown" if as_markdown else "text"
     if name == "text":
         from fxcost.report.terminal import for_output
@@ -50,3 +61,13 @@ def report(
         say(printable(render(name, summary).rstrip("\n")))
     if strict:
         cost.check_strict()
+
+
+def check_plot(path: Path, machines: int) -> None:
+    """Refuse a plot that cannot be drawn or written, before the model is captured."""
+    from fxcost.report.pictures import check_picture
+
+    if machines != 1:
+        raise SpecError(f"--plot draws the roofline of one machine, found {machines} with --target")
+    check_writable(path)
+    check_picture(path)

@@ -172,7 +172,13 @@ def model(request: pytest.FixtureRequest) -> Cost:
     return fxcost.analyze(str(DATA / f"{request.param}.mlir"))
 
 
-@pytest.mark.parametrize("target", ["t4", "mi300x", "epyc-genoa-1core-vm"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["t4", pytest.param("mi300x", marks=SLOW), "raspberry-pi-5", pytest.param("epyc-genoa-1core-vm", marks=SLOW)],
+)
 def test_models_cross_where_their_estimates_do(model: Cost, target: str) -> None:
     """Every op's threshold, and the sizes beside it: the estimate at that point says the same."""
     found, machine = model.crossovers(target), load_target(target)
