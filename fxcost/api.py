@@ -102,7 +102,10 @@ def _captured(
 
     source = capture_graph(model, specs, kwargs, name=name, point=point, progress=progress)
     origin = Origin(
-        lambda at: _captured(model, specs, kwargs, options, source.graph.name, at), source.seconds, source.program
+        lambda at: _captured(model, specs, kwargs, options, source.graph.name, at),
+        source.seconds,
+        source.program,
+        source.origins,
     )
     cost = Cost(source.graph, options, "inference", (), origin)
     if not check:

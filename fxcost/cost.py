@@ -39,11 +39,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Origin:
-    """How a cost came to be: a way to capture the model again at a point, CPU seconds by stage, the program captured."""
+    """How a cost came to be: a way to capture the model again at a point, CPU seconds by stage, the program captured.
+
+    `nodes` says which node of the GraphModule given each node of the program comes from; empty for other models.
+    """
 
     again: Callable[[Mapping[str, int]], Cost] | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     program: Any = None
+    nodes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -258,7 +262,7 @@ class Cost:
         known = {s.name for s in here.graph.symbols}
         within = {name: size for name, size in point.items() if name in known}
         found = schedule(here.graph, here.facts, within, time_limit, fold=fold)
-        return Schedule(**vars(found), graph=here.graph, facts=here.facts, point=within)
+        return Schedule(**vars(found), graph=here.graph, facts=here.facts, point=within, origins=self.origin.nodes)
 
     def best_orders(
         self,

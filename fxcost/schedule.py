@@ -21,6 +21,7 @@ class Schedule(BestOrder):
     graph: Graph = field(repr=False)
     facts: Facts = field(repr=False, compare=False)
     point: Mapping[str, int]
+    origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -49,8 +50,11 @@ class Schedule(BestOrder):
         it is another program, SpecError where the order was changed so that it lets a write or a random draw pass another
         access to the same state.
         """
-        from fxcost.integrate.reorder import reordered
+        from fxcost.integrate.reorder import reordered, through_origins
 
         check_schedule(self.graph, self.facts, self.point, self.order, self.folded)
         folded = tuple(self.graph.nodes[position].name for position in self.folded)
-        return reordered(program, self.names, folded)
+        names = self.names
+        if self.origins and set(self.origins.values()) <= {node.name for node in program.graph.nodes}:
+            names, folded = through_origins(names, folded, self.origins)  # the GraphModule that was given
+        return reordered(program, names, folded)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,7 +26,39 @@ def meta_twin(model: nn.Module) -> nn.Module | None:
     except Exception:  # a model may hold anything: locks, open files, generators
         return None
     del kept
+    if isinstance(twin, torch.fx.GraphModule):
+        _traced_by_node(twin)
     return _prepared(twin)
+
+
+ORIGIN = "fxcost_origin"
+"""Annotation of a captured node: which node of the GraphModule it comes from."""
+
+
+class _NodeByNode(torch.fx.Interpreter):
+    """Runs a graph so that whatever a node does is annotated with the node's name."""
+
+    def run_node(self, n: torch.fx.Node) -> Any:
+        if n.op in {"placeholder", "output"}:
+            return super().run_node(n)
+        with torch.fx.traceback.annotate({ORIGIN: n.name}):
+            return super().run_node(n)
+
+
+def _traced_by_node(twin: torch.fx.GraphModule) -> None:
+    """Let captures of a graph module say which of its nodes each operator comes from. Only for a twin: it is changed."""
+    signature = inspect.signature(twin.forward)
+    for node in twin.graph.nodes:
+        node.meta = {}  # metadata of the user's would be taken for that of the capture
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        with torch.fx.traceback.preserve_node_meta():
+            return _NodeByNode(twin).run(*bound.args)
+
+    forward.__signature__ = signature  # type: ignore[attr-defined]
+    twin.forward = forward  # type: ignore[method-assign]
 
 
 def _on_meta(tensor: torch.Tensor) -> torch.Tensor:
@@ -69,7 +102,10 @@ def _copied(buffer: torch.Tensor | None, copies: dict[int, torch.Tensor]) -> tor
 
 
 class Positional(nn.Module):
-    """The model called with positional inputs only: torch.export prints `**kwargs` signatures wrongly."""
+    """The model called with positional inputs only: torch.export prints `**kwargs` signatures wrongly.
+
+    Also puts a graph module below the root, where torch.export keeps what its nodes are annotated with.
+    """
 
     def __init__(self, model: nn.Module, names: tuple[str, ...]) -> None:
         """Wrap `model`; the last `len(names)` inputs go in by these keywords."""

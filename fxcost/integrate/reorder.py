@@ -8,6 +8,7 @@ they run once, here, and their results become constants of the program.
 from __future__ import annotations
 
 import copy
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,6 +33,30 @@ def reordered(program: Any, order: Sequence[str], folded: Sequence[str] = ()) ->
     if isinstance(program, torch.fx.GraphModule):
         return _graph_module(program, order, folded)
     raise ModelError(f"an order is for an ExportedProgram or a GraphModule, found {type(program).__name__}")
+
+
+def through_origins(
+    order: Sequence[str], folded: Sequence[str], origins: Mapping[str, str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """An order of operators as one of the GraphModule's nodes that they come from; `folded` are those wholly folded.
+
+    Raises ModelError where the operators of one node, a module say, do not run one after the other.
+    """
+    found: dict[str, None] = {}
+    last = ""
+    for name in order:
+        node = origins.get(name)
+        if node is None:
+            raise ModelError(f"{name} comes from no node of the graph module that was analysed")
+        if node in found and node != last:
+            raise ModelError(
+                f"the order parts the operators inside {node} (at {name}): apply it to the exported program, or trace the "
+                "model deeper"
+            )
+        found[node] = None
+        last = node
+    kept = {origins[name] for name in order if name not in set(folded)}
+    return tuple(found), tuple(node for node in found if node not in kept)
 
 
 def _graph_module(program: Any, order: Sequence[str], folded: Sequence[str]) -> Any:
@@ -179,7 +204,7 @@ def _fold(module: Any, states: Mapping[str, Any], nodes: Sequence[Any]) -> dict[
 
     with torch.no_grad():
         for node in nodes:
-            readers = [node, *(user for user in node.users if user not in folded and not _computes(user))]
+            readers = [node, *(user for user in node.users if user.target is operator.getitem)]
             for result in readers:  # a node of several results is read through its parts
                 tensor = value(result)
                 if isinstance(tensor, torch.Tensor) and any(user not in folded for user in result.users):

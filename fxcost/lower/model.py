@@ -32,7 +32,7 @@ from fxcost.capture.ladder import (
 )
 from fxcost.capture.loaders import EXTRA_FILE, MAX_REAL_ELEMENTS, load_model
 from fxcost.capture.record import record
-from fxcost.capture.twin import Positional, evaluating, meta_twin, uses_cache
+from fxcost.capture.twin import ORIGIN, Positional, evaluating, meta_twin, uses_cache
 from fxcost.errors import CaptureError, FileError, SpecError
 from fxcost.ir.expr import Expr, substitute, symbol
 from fxcost.ir.graph import Graph
@@ -55,6 +55,7 @@ class Source:
     seconds: Mapping[str, float] = field(default_factory=dict)
     eager_count: Callable[[Mapping[str, int]], int] | None = None
     program: Any = None
+    origins: Mapping[str, str] = field(default_factory=dict)
 
 
 def capture_graph(
@@ -188,7 +189,7 @@ def _on_meta(model: nn.Module) -> bool:
 def _request(
     model: nn.Module, args: tuple[Any, ...], named: Mapping[str, Any], symbols: Mapping[str, SymbolInfo], device: str
 ) -> Request:
-    if named:
+    if named or isinstance(model, torch.fx.GraphModule):  # at the root, a graph module's annotations would be lost
         wrapper = Positional(model, tuple(named)).eval()
         return Request(wrapper, (*args, *named.values()), symbols, device, "wrapped.")
     return Request(model, args, symbols, device)
@@ -204,7 +205,12 @@ def _lowered(captured: Captured, request: Request, probed: Probed, label: str) -
         with evaluating(request.module):  # it may be the user's own
             return eager_macs(request, {**pinned, **point})
 
-    return Source(graph, seconds, count if probed.point is not None else None, captured.program)
+    origins = {
+        node.name: node.meta["custom"][ORIGIN]
+        for node in captured.program.graph.nodes
+        if ORIGIN in (node.meta.get("custom") or {})
+    }
+    return Source(graph, seconds, count if probed.point is not None else None, captured.program, origins)
 
 
 def _size_of(request: Request, captured: Captured, name: str) -> int:
