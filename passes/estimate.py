@@ -138,6 +138,18 @@ class Estimate:
         )
 
     @property
+    def calibration(self) -> str:
+        """Where the efficiency comes from, in a line; empty without one."""
+        fit = self.target.efficiency
+        if fit is None:
+            return ""
+        whose = "its own fit"
+        if fit.machine:
+            whose = f"no fit of its own: that of class {self.target.kind}, {self.target.runtime}, on {fit.machine}"
+        noise = "" if fit.noise is None else f", measurements repeat to {100 * fit.noise:.0f} %"
+        return f"{whose}; {fit.origin}: {100 * fit.error:.1f} % over {fit.n} runs{noise}"
+
+    @property
     def costliest(self) -> NodeTime | None:
         """The group that takes longest on the roofline, the first of equals; None without numbers."""
         timed = [row for row in self.by_node() if row.t_s is not None]
@@ -175,7 +187,15 @@ class Estimate:
             "runtime": self.target.runtime,
             "dtype": self.dtype,
             "latency_s": {name: _plain(getattr(self, name)) for name in LATENCIES},
-            "calibration": fit and {"origin": fit.origin, "n": fit.n, "error": fit.error},
+            "calibration": fit
+            and {
+                "origin": fit.origin,
+                "n": fit.n,
+                "error": fit.error,
+                "noise": fit.noise,
+                "machine": fit.machine or self.target.name,
+                "is_own": not fit.machine,
+            },
             "energy_j": _plain(self.energy),
             "energy_parts_j": {name: _plain(part) for name, part in self.energy_parts.items()},
             "energy_dtypes_j": {name: _plain(part) for name, part in self.energy_dtypes.items()},

@@ -227,6 +227,13 @@ def _missing(target: Target, work: Workload, rows: Iterable[Row]) -> Iterator[Mi
         yield from row.missing
     if target.efficiency is None:
         yield Missing("fit", f"calibrated latency: {target.name} has no efficiency block")
+    elif target.efficiency.cores is not None and target.cores not in (None, target.efficiency.cores):
+        fitted_on, cores = target.efficiency.cores, target.cores
+        yield Missing(
+            "fit",
+            f"how calibrated latency grows with cores: its shares were measured on {fitted_on} of them, {target.name} "
+            f"has {cores}, and all are taken to work as well together",
+        )
 
 
 def _missing_of(here: Served, row: Work) -> Iterator[Missing]:

@@ -79,6 +79,8 @@ def _details(
         grid.add_row(f"  {label}", line)
     for warning in estimate.warnings:
         grid.add_row(Text("  warning", style="yellow"), Text(warning, style="yellow"))
+    if estimate.calibration:
+        grid.add_row(Text("  calibrated", style="dim"), Text(estimate.calibration, style="dim"))
     for term in estimate.dropped_terms:
         grid.add_row(Text("  left out", style="yellow"), Text(term, style="yellow"))
     lines = [] if answer is None else largest_lines(answer)

@@ -209,6 +209,15 @@ def test_ops_that_do_nothing_take_time_where_an_overhead_names_them() -> None:
     assert seconds(latency_on(target, model).calibrated) == pytest.approx(2 + 1 + 2 * 0.25)
 
 
+def test_shares_of_one_core_on_many_are_said() -> None:
+    target = calibrated(machine(), default=Share())
+    assert target.efficiency is not None
+    one = replace(target, efficiency=replace(target.efficiency, cores=1))
+    assert latency_on(replace(one, cores=1), TWO_OPS).dropped == ()
+    (said,) = latency_on(replace(one, cores=4), TWO_OPS).dropped
+    assert "measured on 1 of them, box has 4" in said
+
+
 def test_a_fit_over_macs_alone_carries_everything_else() -> None:
     shares = (("default", Share(compute=0.5)),)
     fit = Efficiency("made up", 3, 0.1, shares, counts_other_ops=False)

@@ -1,11 +1,15 @@
 """Every shipped target: it reads, its figures have sources, and the figures are those of the sources' table."""
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
 
 from fxcost import hw_targets
-from fxcost.target import CHECKED, load_target, targets
+from fxcost.errors import UnknownName
+from fxcost.ops.classes import known_classes
+from fxcost.target import CHECKED, Efficiency, load_target, parse_target, targets, under_runtime
+from fxcost.target.write import to_toml
 
 TERA, GIGA, MIB, KIB = 10**12, 10**9, 2**20, 2**10
 
@@ -188,3 +192,44 @@ def test_shipped_names_are_those_of_the_folder() -> None:
     assert targets() == hw_targets.names()
     assert sorted(EXPECTED) == targets()
     assert len(EXPECTED) == 35
+
+
+@pytest.mark.parametrize(("kind", "runtime"), hw_targets.runtimes())
+def test_every_shipped_efficiency_says_what_was_measured(kind: str, runtime: str) -> None:
+    """Whatever machine of the class takes it, every figure has its source, and classes exist."""
+    machines = [t for t in (load_target(name) for name in targets()) if t.kind == kind]
+    assert machines
+    for plain in machines:
+        target = under_runtime(plain, runtime)
+        fit = target.efficiency
+        assert fit is not None
+        assert fit.machine
+        assert 0 < fit.error < 0.2
+        assert {name for name, _ in fit.shares} <= known_classes() | {"default"}
+        assert all(row.source is not None for row in target.rows())
+        assert (target.name, target.runtime) == (f"{plain.name}:{runtime}", runtime)
+        assert parse_target(to_toml(replace(target, name=plain.name)).encode(), "again").efficiency == fit
+
+
+def test_a_target_without_a_fit_takes_that_of_its_class() -> None:
+    cpu, gpu, chip = load_target("epyc-9654"), load_target("t4"), load_target("stm32f746")
+    assert [t.efficiency and t.efficiency.n for t in (cpu, gpu, chip)] == [36, 47, 8]
+    assert load_target("tpu-v4").efficiency is None
+    assert load_target("stm32h743:tinyengine").efficiency == load_target("stm32h743").efficiency
+
+
+def test_four_libraries_on_one_chip_lie_far_apart() -> None:
+    """10.4, 116, 202 and 240 MMAC/s at 480 MHz, as published: 23x."""
+    names = ("tflite-micro", "cmsis-nn", "x-cube-ai", "tinyengine")
+    found = [load_target(f"stm32h743:{name}") for name in names]
+    rates = [
+        (t.peak("int8") or 0) / 2 * (t.efficiency or Efficiency("", 1, 0, ())).share("conv").compute for t in found
+    ]
+    assert rates == pytest.approx([10.4e6, 116e6, 202e6, 240e6], rel=0.01)
+
+
+def test_a_runtime_that_is_not_known() -> None:
+    with pytest.raises(UnknownName, match="no efficiency is known of runtime 'cmsis' on class mcu; did you mean"):
+        load_target("stm32h743:cmsis")
+    with pytest.raises(UnknownName, match="no hardware target is called 'stm32h74'"):
+        load_target("stm32h74:cmsis-nn")
