@@ -24,10 +24,12 @@ def cpu_seconds(action: Callable[[], T]) -> tuple[float, T]:
     return time.process_time() - start, result
 
 
-def arguments(doc: str | None, **options: tuple[int, str]) -> argparse.Namespace:
-    """Command line of a script: `--json`, and integers given as name=(default, help)."""
+def arguments(doc: str | None, *switches: tuple[str, str], **options: tuple[int, str]) -> argparse.Namespace:
+    """Command line of a script: `--json`, switches given as (name, help), and integers as name=(default, help)."""
     parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
     parser.add_argument("--json", action="store_true", help="print the measurements as JSON")
+    for name, text in switches:
+        parser.add_argument(f"--{name}", action="store_true", help=text)
     for name, (default, text) in options.items():
         parser.add_argument(f"--{name}", type=int, default=default, help=f"{text} (default: {default})")
     return parser.parse_args()
