@@ -17,7 +17,7 @@ import pytest
 import fxcost
 from tests.support.commands import DATA, MODELS, Ran, answer, run, shell
 
-COMMANDS = ("report", "query", "solve", "fit", "crossover", "explain", "check", "export", "targets", "ops")
+COMMANDS = ("report", "query", "solve", "fit", "crossover", "explain", "check", "export", "calibrate", "targets", "ops")
 RESNET_224 = "--at N=1,H=224,W=224"
 # As torchvision publishes them for 224 x 224: 1.814 GMAC and 11,689,512 parameters.
 RESNET_MACS, RESNET_PARAMS = 1_814_073_344, 11_689_512

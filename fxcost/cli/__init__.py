@@ -3,10 +3,11 @@
 from fxcost.cli.application import app, main
 
 # Each module adds its command; `--help` lists them in this order.
-from fxcost.cli import report, query, solve, fit, crossover, explain, schedule, check, export, targets, ops  # isort: skip
+from fxcost.cli import report, query, solve, fit, crossover, explain, schedule, check, export, calibrate, targets, ops  # isort: skip
 
 __all__ = [
     "app",
+    "calibrate",
     "check",
     "crossover",
     "explain",
