@@ -25,7 +25,7 @@ from fxcost.passes.schedule_search import best_order
 from fxcost.passes.storage import Storage
 from fxcost.pipeline import Facts
 from fxcost.query.growth import Growth, Line, Mask
-from fxcost.query.solve import substitution
+from fxcost.query.solve import range_guards, substitution
 
 FAILURES = 3
 """Sizes that may stay open before no more are tried."""
@@ -164,10 +164,11 @@ class _Search:
         self.reasons: list[str] = []
         first = self.problem(info.hint or max(info.min, info.multiple_of))
         self.line = Line.of(info, self.along(with_counts(first)[0]))
-        self.open = self.line.mask(True, True)
-        for guard in graph.domain:
-            self.open &= self.line.where(replace_symbols(guard, fixed))
-        self.inside = self.open
+        self.inside = self.line.mask(True, True)
+        followers = [s for s in graph.symbols if isinstance(fixed.get(s.name), Expr)]
+        for guard in (*graph.domain, *(g for s in followers for g in range_guards(s))):
+            self.inside &= ~self.line.where(negate(replace_symbols(guard, fixed)))  # beyond the limit: may hold
+        self.open = self.inside
 
     def point(self, size: int) -> dict[str, int]:
         """All symbols where `wrt` has a size."""
@@ -231,7 +232,7 @@ class _Search:
             )
             return False
         growth = Growth(self.line, self.along(proof.amounts))
-        where = growth.holds(proof.at_least, proof.above) & self.like(truth)
+        where = growth.holds(proof.at_least, proof.above) & self.like(truth) & self.inside
         if not self.line.contains(where, size):  # beyond the limit a proof may hold at a size and not for its class
             self.reasons.append(f"{name}={size}: best at {outcome.peak:,} bytes, not proven for the sizes like it")
             return False

@@ -173,10 +173,11 @@ def _margin(
 def _demands(given: list[Constraint], tied: list[SymbolInfo]) -> list[Predicate]:
     """What must hold besides: the domains of the formulas, and the ranges of the symbols that follow the one."""
     domains = [guard for c in given for guard in (*c.quantity.domain, *c.bound.domain)]
-    return list(dict.fromkeys([*domains, *(guard for info in tied for guard in _range_of(info))]))
+    return list(dict.fromkeys([*domains, *(guard for info in tied for guard in range_guards(info))]))
 
 
-def _range_of(info: SymbolInfo) -> list[Predicate]:
+def range_guards(info: SymbolInfo) -> list[Predicate]:
+    """That a symbol is within its stated range, as comparisons."""
     name = symbol(info.name)
     found: list[Predicate] = [Compare(">=", name, const(info.min))]
     if info.max is not None:

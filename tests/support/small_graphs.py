@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from fxcost.ir.evaluate import evaluate
-from fxcost.ir.expr import as_expr
+from fxcost.ir.expr import Expr, as_expr
 from fxcost.ir.graph import Effects, Graph, Node, State, Value
+from fxcost.ir.predicate import Predicate
+from fxcost.ir.symbols import SymbolInfo
 from fxcost.ir.types import DType, TensorType
 from tests.support.wired import ends, wiring
 
@@ -16,7 +18,7 @@ VIEW = Effects(((0, 0),))
 IN_PLACE = Effects(((0, 0),), (0,))
 
 
-def value(name: str, elements: int = 1) -> Value:
+def value(name: str, elements: int | Expr = 1) -> Value:
     """A vector of bytes: `elements` is its size."""
     return Value(name, TensorType((as_expr(elements),), DType.U8))
 
@@ -195,3 +197,17 @@ def cell(size: int, neighbours: int, seed: int, *, adds: bool = False) -> Graph:
     if not adds:
         nodes.append(node("test.join", last, [value("out")]))
     return graph_of([value("x")], nodes, [nodes[-1].results[0].id])
+
+
+def resized(
+    graph: Graph, forms: Mapping[int, Expr], symbols: Sequence[SymbolInfo], domain: Sequence[Predicate]
+) -> Graph:
+    """The graph with a formula for each of its sizes: values of equal size stay so."""
+
+    def form(old: Value) -> Value:
+        assert isinstance(old.type, TensorType)
+        return Value(old.id, TensorType((forms[old.type.numel.constant or 0],), old.type.dtype))
+
+    nodes = tuple(replace(call, results=tuple(map(form, call.results))) for call in graph.nodes)
+    inputs = tuple(map(form, graph.inputs))
+    return replace(graph, symbols=tuple(symbols), inputs=inputs, nodes=nodes, domain=tuple(domain))
