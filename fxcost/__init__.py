@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fxcost.cost import Cost
     from fxcost.integrate.measure import measure_peak
     from fxcost.ops.registry import OpCost, rule
+    from fxcost.passes.memory_plan import plan
     from fxcost.query.quantity import Quantity
     from fxcost.query.units import GB, KB, MB, GiB, KiB, MiB
     from fxcost.target import load_target, targets
@@ -31,6 +32,7 @@ _HOMES = {
     "rule": "fxcost.ops.registry",
     "OpCost": "fxcost.ops.registry",
     "measure_peak": "fxcost.integrate.measure",
+    "plan": "fxcost.passes.memory_plan",
     "load_target": "fxcost.target",
     "targets": "fxcost.target",
     **dict.fromkeys(("KB", "MB", "GB", "KiB", "MiB", "GiB"), "fxcost.query.units"),
@@ -50,6 +52,7 @@ __all__ = [
     "calibrate",
     "load_target",
     "measure_peak",
+    "plan",
     "rule",
     "targets",
 ]
