@@ -29,7 +29,7 @@ Span = tuple[int, int | None]
 """A closed interval of sizes, open to the right where the end is None."""
 
 
-NEAR = 4096
+NEAR = 1024
 """Sizes that are settled apart from the rest."""
 
 
