@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
@@ -14,6 +14,7 @@ from fxcost.ir.expr import Expr, const
 from fxcost.ir.graph import Graph, Standing
 from fxcost.ir.predicate import Predicate
 from fxcost.ir.symbols import SymbolInfo, check_point
+from fxcost.passes._rates import RateConstraint, RateFormula
 from fxcost.passes.cost import Costs
 from fxcost.passes.liveness import Liveness, Owner, owner
 from fxcost.passes.totals import COUNTED, IN_MEMORY, UNITS, Totals
@@ -22,7 +23,7 @@ from fxcost.query.breakdown import METRICS, ModuleRow, NodeRow, flatten, module_
 from fxcost.query.explain import Explanation, explain_node, find_nodes
 from fxcost.query.fit import FitAnswer, answer, default_unknown
 from fxcost.query.quantity import Constraint, Quantity, inside, may_hold, without_pinned
-from fxcost.query.regions import Variant, domain_without, excluded_ones, total_over_regions
+from fxcost.query.regions import Variant, domain_without, excluded_ones, region, total_over_regions
 from fxcost.query.solve import Solution, solve
 from fxcost.query.table import Table
 from fxcost.report.summary import Summary
@@ -31,10 +32,17 @@ if TYPE_CHECKING:
     from fxcost.passes.estimate import Estimate
     from fxcost.passes.fits import Fits
     from fxcost.passes.schedule import BestOrder, Verdict
-    from fxcost.query.crossover import Crossover
+    from fxcost.query.compare import Comparison, ComparisonMap
+    from fxcost.query.crossover import Crossover, Question
+    from fxcost.query.grid import Grid
     from fxcost.query.orders import Orders
+    from fxcost.query.sweep import Metric, Plan, Sweep
     from fxcost.schedule import Schedule
     from fxcost.target import Target
+
+
+RATES = ("lecture", "bound", "roofline", "calibrated", "energy")
+"""What a machine adds to the quantities."""
 
 
 @dataclass(frozen=True)
@@ -227,15 +235,191 @@ class Cost:
 
     def solve(
         self,
-        constraint: Constraint | Iterable[Constraint],
+        constraint: Constraint | RateConstraint | Iterable[Constraint | RateConstraint],
         wrt: str,
         at: Mapping[str, int] | None = None,
         tie: Mapping[str, str] | None = None,
     ) -> Solution:
-        """Values of `wrt` that satisfy the constraint(s), exactly, with a proof; see `fxcost.query.solve`."""
-        given = [constraint] if isinstance(constraint, Constraint) else list(constraint)
-        symbols = [s for s in self.graph.symbols if s.kind == "size"]
-        return solve(given, wrt, symbols, at, tie)
+        """Values of `wrt` that satisfy the constraint(s), exactly, with a proof; see `fxcost.query.solve`.
+
+        Besides comparisons of quantities takes those of latency and energy: `cost.on("h100-sxm").roofline <= 0.05`.
+        """
+        from fxcost.query.rates import combined, solve_rate
+
+        given = [constraint] if isinstance(constraint, Constraint | RateConstraint) else list(constraint)
+        counted = [c for c in given if isinstance(c, Constraint)]
+        timed = [c for c in given if isinstance(c, RateConstraint)]
+        found = []
+        if counted or not timed:
+            symbols = [s for s in self.graph.symbols if s.kind == "size"]
+            found.append(solve(counted, wrt, symbols, at, tie))
+        if timed:
+            question = self._question(wrt, self._point(at or {}), dict(tie or {}))
+            in_memory = question.under(self.facts[Totals].guards)
+            found += [solve_rate(c, in_memory if c.formula.conditions else question) for c in timed]
+        return combined(found) if len(found) > 1 else found[0]
+
+    def compare(
+        self,
+        other: Cost,
+        metric: str = "macs",
+        wrt: str | None = None,
+        at: Mapping[str, int] | None = None,
+        tie: Mapping[str, str] | None = None,
+        target: str | Target | tuple[str | Target, str | Target] | None = None,
+        names: tuple[str, str] | None = None,
+    ) -> Comparison:
+        """For which sizes this cost is less than another one's, exactly; see `fxcost.query.compare`.
+
+        Two models, the same in two precisions or accountings, or with a `target`, or two, their latency or energy:
+        `metric` is a quantity, or lecture, bound, roofline, calibrated or energy. Raises SpecError where more than one
+        size is open, UnknownName for a metric that there is not.
+        """
+        from fxcost.query.compare import compare, joint_symbols
+
+        targets = target if isinstance(target, tuple) else (target, target)
+        sides = (self._side(metric, targets[0]), other._side(metric, targets[1]))
+        symbols = joint_symbols(*(tuple(s for s in c.graph.symbols if s.kind == "size") for c in (self, other)))
+        point, ties = check_point(symbols, at or {}), dict(tie or {})
+        left = [s.name for s in symbols if s.name not in point and s.name not in ties]
+        if wrt is None:
+            if len(left) != 1:
+                raise SpecError(
+                    f"a comparison is along one size: give or tie all but one of {', '.join(left) or 'none'}"
+                )
+            wrt = left[0]
+        guards = self._guards(metric) + other._guards(metric)
+        question = self._question(wrt, point, ties, symbols, tuple(dict.fromkeys(guards)))
+        if names is None:
+            names = (self.graph.name, other.graph.name)
+            if names[0] == names[1]:
+                names = self._apart(other, targets)
+        return compare(sides[0], sides[1], question, names, metric)
+
+    def compare_over(
+        self,
+        other: Cost,
+        over: Mapping[str, Sequence[int]],
+        metric: str = "macs",
+        at: Mapping[str, int] | None = None,
+        names: tuple[str, str] | None = None,
+    ) -> ComparisonMap:
+        """Which of two costs is less at every pair of sizes of two symbols, as a map."""
+        from fxcost.query.compare import compare_over
+
+        return compare_over(
+            self.total(metric),
+            other.total(metric),
+            over,
+            dict(at or {}),
+            names or (self.graph.name, other.graph.name),
+            metric,
+        )
+
+    def _side(self, metric: str, target: str | Target | None) -> Quantity | RateFormula:
+        if metric not in RATES:
+            return self.total(metric)
+        if target is None:
+            raise SpecError(f"{metric} is that on a machine: say on which (target=..., --target NAME)")
+        formula = getattr(self.on(target), metric)
+        if not isinstance(formula, RateFormula):
+            raise SpecError(f"{metric}: the machine states too little for it, or the model has no open size")
+        return formula
+
+    def _guards(self, metric: str) -> tuple[Predicate, ...]:
+        return self._domain + (self.facts[Totals].guards if metric in IN_MEMORY or metric in RATES else ())
+
+    def _apart(self, other: Cost, targets: tuple[str | Target | None, str | Target | None]) -> tuple[str, str]:
+        """Names that tell two costs of one model apart: the machines, or the first option that differs."""
+        if targets[0] != targets[1]:
+            first, second = (t if isinstance(t, str) else t.name if t is not None else "" for t in targets)
+            return first, second
+        for option in ("activations", "weights", "accounting", "inputs"):
+            mine, theirs = getattr(self.options, option), getattr(other.options, option)
+            if mine != theirs:
+                return f"{option} {mine or 'as they are'}", f"{option} {theirs or 'as they are'}"
+        return f"{self.graph.name} (first)", f"{other.graph.name} (second)"
+
+    def _question(
+        self,
+        wrt: str,
+        point: Mapping[str, int],
+        ties: Mapping[str, str],
+        symbols: tuple[SymbolInfo, ...] | None = None,
+        domain: tuple[Predicate, ...] | None = None,
+    ) -> Question:
+        """What is asked about `wrt`, with the other symbols given or tied; raises SpecError where one is left open."""
+        from fxcost.query.crossover import Question, check_question
+
+        symbols = symbols or tuple(s for s in self.graph.symbols if s.kind == "size")
+        names = {s.name for s in symbols}
+        question = Question(
+            wrt,
+            symbols,
+            self._domain if domain is None else domain,
+            self.standing,
+            {n: v for n, v in point.items() if n in names and n != wrt and n not in ties},
+            {n: v for n, v in ties.items() if n in names},
+        )
+        check_question(question)
+        return question
+
+    def sweep(
+        self,
+        over: Mapping[str, Iterable[int]],
+        at: Mapping[str, int] | None = None,
+        tie: Mapping[str, str] | None = None,
+        metrics: Iterable[str] = ("macs", "peak_memory"),
+        dtype: str | None = None,
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> Sweep:
+        """Metrics at every combination of sizes, exact, as a table; empty cells are outside the formulas' domain.
+
+        A metric is a quantity, `arithmetic_intensity`, or on a machine `latency:h100-sxm` (a column for each latency),
+        `roofline:h100-sxm`, `energy:t4` and so on, computed in `dtype`. Raises SpecError for a grid that is empty, leaves
+        a symbol open or is too large for memory (`plan_sweep` goes slice by slice), UnknownName for an unknown metric.
+        """
+        return self.plan_sweep(over, at, tie, metrics, dtype).table(progress)
+
+    def plan_sweep(
+        self,
+        over: Mapping[str, Iterable[int]],
+        at: Mapping[str, int] | None = None,
+        tie: Mapping[str, str] | None = None,
+        metrics: Iterable[str] = ("macs", "peak_memory"),
+        dtype: str | None = None,
+    ) -> Plan:
+        """A sweep that has yet to run: its `slices` are evaluated one at a time, for grids of any size."""
+        from fxcost.query.grid import Grid
+        from fxcost.query.sweep import plan_sweep
+
+        for name in over:
+            if name in self.graph.fixed:
+                raise SpecError(f"cannot sweep over {name}: {self.graph.fixed[name]}")
+        grid = Grid.of(self.graph.symbols, over, without_pinned(at or {}, self.graph.pinned), tie)
+        names = dict.fromkeys([metrics] if isinstance(metrics, str) else metrics)
+        return plan_sweep([metric for name in names for metric in self._columns(name, grid, dtype)], grid)
+
+    def _columns(self, name: str, grid: Grid, dtype: str | None) -> tuple[Metric, ...]:
+        from fxcost.query.sweep import of_quantity, ratio
+        from fxcost.query.sweep_target import Region, split_name, target_metrics
+
+        if name == "min_peak_memory":
+            raise SpecError(
+                "min_peak_memory takes a search at every point and is not swept; best_orders knows it by size"
+            )
+        if name == "arithmetic_intensity":
+            flops, *traffic = (self.quantities[n] for n in ("flops", "read_bytes", "write_bytes", "weight_bytes"))
+            return (ratio(name, "FLOP/byte", flops, traffic[0] + traffic[1] + traffic[2], grid),)
+        if ":" not in name:
+            return (of_quantity(self.total(name), grid),)
+        kinds, target = split_name(name)
+        regions = [
+            (frozenset[str](), self),
+            *((v.ones, replace(self, graph=v.graph, variants=())) for v in self.variants),
+        ]
+        estimates = [Region(region(ones, self._excluded), cost.on(target, dtype)) for ones, cost in regions]
+        return target_metrics(kinds, target, estimates, self._domain + self.facts[Totals].guards, grid)
 
     def on(self, target: str | Target, dtype: str | None = None, at: Mapping[str, int] | None = None) -> Estimate:
         """Latency, energy and fit on a machine; formulas without `at`, numbers with it."""
@@ -380,24 +564,14 @@ class Cost:
         Without `nodes` the whole network comes first, then every op or fused group; a name is that of a node or a module.
         What is open besides `wrt` is settled as for `fit`.
         """
-        from fxcost.query.crossover import Question, check_question, compare_sides
+        from fxcost.query.crossover import compare_sides
 
         wrt, ties, point = self._one_open(at, wrt, tie)
         if wrt is None:
             raise SpecError(f"{self.graph.name} has no symbol: ask for an estimate, which says what binds")
         fixed = {n: v for n, v in point.items() if n != wrt and n not in ties}
         here = self.at_point(fixed)
-        symbols = tuple(s for s in here.graph.symbols if s.kind == "size")
-        names = {s.name for s in symbols}
-        question = Question(
-            wrt,
-            symbols,
-            here._domain,
-            here.standing,
-            {n: v for n, v in fixed.items() if n in names},
-            {n: v for n, v in ties.items() if n in names},
-        )
-        check_question(question)
+        question = here._question(wrt, fixed, ties)
         decided = {s.name: point[s.name] for s in here.graph.symbols if s.kind == "data" and s.name in point}
         estimate = here.on(target, dtype, decided)
         wanted: list[tuple[str, list[int] | None]] = [("the whole network", None)]

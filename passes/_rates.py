@@ -7,12 +7,12 @@ value is a float at a point; as text and as a sympy expression the formula stays
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from fxcost.errors import ModelError
+from fxcost.errors import ModelError, SpecError
 from fxcost.ir.evaluate import compiled
 from fxcost.ir.expr import ZERO, Expr, as_expr, substitute, total
 from fxcost.ir.predicate import Compare, decide, replace_symbols
@@ -113,10 +113,30 @@ class Term:
 
 
 @dataclass(frozen=True)
+class RateConstraint:
+    """`formula OP limit` with OP one of <= < >= >, the limit in the formula's unit, exactly."""
+
+    formula: RateFormula
+    op: str
+    limit: Fraction
+
+    def __str__(self) -> str:
+        return f"{self.formula.name} {self.op} {float(self.limit):g} {self.formula.unit}"
+
+    def __bool__(self) -> bool:
+        raise ModelError(f"the constraint {self} is no truth value; pass it to solve, or compare numbers at a point")
+
+
+@dataclass(frozen=True)
 class RateFormula:
-    """A sum of terms; `unit` is what its value is measured in."""
+    """A sum of terms; `unit` is what its value is measured in, `name` what it is called in constraints and proofs.
+
+    `missing` names the figures that the machine does not state: with any, the value is a lower bound.
+    """
 
     terms: tuple[Term, ...]
+    name: str = field(default="", compare=False)
+    missing: tuple[str, ...] = field(default=(), compare=False)
 
     unit: ClassVar[str] = ""
 
@@ -151,11 +171,39 @@ class RateFormula:
 
     def bind(self, env: Mapping[str, int]) -> Self:
         """The formula in the symbols that `env` leaves open."""
-        return self.of(term.with_loads(lambda load: load.bound(env)) for term in self.terms)
+        return replace(
+            self.of(term.with_loads(lambda load: load.bound(env)) for term in self.terms),
+            name=self.name,
+            missing=self.missing,
+        )
 
     def __call__(self, **env: int) -> float | Self:
         """A float when every symbol is given, else the formula in the rest."""
         return self.at(env) if self.symbols <= env.keys() else self.bind(env)
+
+    # -- constraints ---------------------------------------------------------------------------------------------
+    def __le__(self, limit: object) -> RateConstraint:
+        return self._against("<=", limit)
+
+    def __lt__(self, limit: object) -> RateConstraint:
+        return self._against("<", limit)
+
+    def __ge__(self, limit: object) -> RateConstraint:
+        return self._against(">=", limit)
+
+    def __gt__(self, limit: object) -> RateConstraint:
+        return self._against(">", limit)
+
+    def _against(self, op: str, limit: object) -> RateConstraint:
+        if isinstance(limit, bool) or not isinstance(limit, int | float | Fraction):
+            raise SpecError(f"{self.name or 'a formula'} {op} {limit!r}: expected a number in {self.unit}")
+        try:
+            exact = (
+                Fraction(repr(limit)) if isinstance(limit, float) else Fraction(limit)
+            )  # 0.05 is meant, not its bits
+        except ValueError as error:
+            raise SpecError(f"{self.name} {op} {limit!r}: expected a finite number") from error
+        return RateConstraint(self, op, exact)
 
     # -- for people ----------------------------------------------------------------------------------------------
     def __str__(self) -> str:

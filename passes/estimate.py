@@ -16,6 +16,7 @@ from fxcost.ir.predicate import Predicate, decide, replace_symbols
 from fxcost.ir.symbols import check_point, ranges_of
 from fxcost.passes._rates import (
     EnergyFormula,
+    FormulaType,
     LatencyFormula,
     Loads,
     RateFormula,
@@ -314,15 +315,23 @@ def estimate(
     facts = in_dtype(graph, facts, name).under(target=target.computing_in(name))
     _check_domain(graph, graph.domain + facts[Totals].guards, at)
     found, used = facts[Latency], facts[EnergyUse]
+    missing = found.dropped_at(at)
+
+    def named(what: str, formula: FormulaType | None) -> float | FormulaType | None:
+        """The value, or the formula with what it is called and lacks."""
+        if formula is not None:
+            formula = replace(formula, name=f"{what} on {target.name}", missing=missing)
+        return at_point(formula, at)
+
     return Estimate(
         target=target,
         dtype=name,
         at=at,
-        lecture=at_point(found.lecture, at),
-        bound=at_point(found.bound, at),
-        roofline=at_point(found.roofline, at),
-        calibrated=at_point(found.calibrated, at),
-        energy=at_point(used.total, at),
+        lecture=named("lecture", found.lecture),
+        bound=named("bound", found.bound),
+        roofline=named("roofline", found.roofline),
+        calibrated=named("calibrated", found.calibrated),
+        energy=named("energy", used.total),
         energy_parts={name: at_point(part, at) for name, part in used.parts.items()},
         energy_dtypes={name: at_point(part, at) for name, part in used.dtypes.items()},
         energy_levels={name: at_point(level, at) for name, level in used.levels.items()},

@@ -57,8 +57,8 @@ def _traced_by_node(twin: torch.fx.GraphModule) -> None:
         with torch.fx.traceback.preserve_node_meta():
             return _NodeByNode(twin).run(*bound.args)
 
-    forward.__signature__ = signature  # type: ignore[attr-defined]
-    twin.forward = forward  # type: ignore[method-assign]
+    forward.__signature__ = signature
+    twin.forward = forward
 
 
 def _on_meta(tensor: torch.Tensor) -> torch.Tensor:

@@ -19,7 +19,7 @@ def export(
     to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="mlir, json or pt2.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write.")],
 ) -> None:
-    """Write the graph as IR text, the report as JSON, or the program with its costs."""
+    """Write the graph as IR text, the report as JSON, or the program."""
     check_choice("--to", to, ("mlir", "json", "pt2"))
     check_writable(output)
     cost, point = analyze(asked)

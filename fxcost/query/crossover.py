@@ -15,13 +15,15 @@ from itertools import product
 from math import gcd, lcm
 
 from fxcost.errors import SpecError
+from fxcost.ir.evaluate import evaluate
 from fxcost.ir.expr import ZERO, Expr, as_expr, substitute, total
 from fxcost.ir.graph import Standing
 from fxcost.ir.predicate import Predicate
 from fxcost.ir.prove import nonnegative_reason
 from fxcost.ir.symbols import SymbolInfo
-from fxcost.passes._rates import Loads, Residence
+from fxcost.passes._rates import Load, Loads, RateFormula, Residence
 from fxcost.passes.estimate import Sides
+from fxcost.query.classes import sign_beyond
 from fxcost.query.quantity import Constraint, Quantity
 from fxcost.query.solve import solve, substitution
 
@@ -64,6 +66,12 @@ class Question:
     def info(self) -> SymbolInfo:
         """The symbol that is asked about."""
         return next(s for s in self.symbols if s.name == self.wrt)
+
+    def value(self, formula: RateFormula, size: int) -> float:
+        """A formula at a size of the symbol."""
+        fixed = substitution({s.name: s for s in self.symbols}, self.wrt, self.at, self.tie)
+        point = {self.wrt: size}
+        return formula.at(point | {n: v if isinstance(v, int) else evaluate(v, point) for n, v in fixed.items()})
 
     @property
     def given(self) -> dict[str, int | str]:
@@ -113,8 +121,12 @@ class Question:
         rest = substitute(right - left, fixed)
         if rest.constant is not None or rest.symbols != {self.wrt}:
             return None
+        known = sign_beyond(rest, self.wrt, -(-info.min // info.multiple_of) * info.multiple_of, info.multiple_of)
         for value, sign, holds in ((rest, "<=", True), (-1 - rest, ">", False)):
-            reason = nonnegative_reason(value, {self.wrt: info.range})
+            if known is None:
+                reason = nonnegative_reason(value, {self.wrt: info.range})
+            else:
+                reason = "polynomials on residue classes" if (known > 0) is holds else None
             if reason is not None:
                 proof = f"{names[0]} {sign} {names[1]} for every {self.wrt} >= {info.min:,} ({reason})"
                 spans = self._solved(ZERO, ZERO, names, info).spans if holds else ()
@@ -177,7 +189,7 @@ def crossover(
     spans: dict[str, list[Span]] = {"memory": [], "compute": [], "ties": []}
     said: list[str] = []
     methods: list[str] = []
-    for held, region in _regions([*compute, *memory], question):
+    for held, region in regions([*compute, *memory], question):
         slow, fast = _scaled(compute, memory, held)
         no_less = question.where(fast, slow, ("memory time", "compute time"))
         no_more = question.where(slow, fast, ("compute time", "memory time"))
@@ -185,7 +197,7 @@ def crossover(
         spans["ties"] += ties
         spans["compute"] += difference(intersection(no_less.spans, region), ties)
         spans["memory"] += difference(intersection(no_more.spans, region), ties)
-        where = " and ".join(_says(c, holds) for c, holds in held.items())
+        where = " and ".join(condition_text(c, holds) for c, holds in held.items())
         answer = no_less if no_less.spans else no_more
         said.append((f"where {where}: " if where else "") + answer.proof)
         methods.append(answer.method)
@@ -229,9 +241,9 @@ def _unknown(name: str, target: str, question: Question, reason: str) -> Crossov
     return Crossover(name, target, question.wrt, given=question.given, unknown=reason)
 
 
-def _regions(loads: Iterable[object], question: Question) -> Iterator[tuple[dict[Residence, bool], tuple[Span, ...]]]:
+def regions(loads: Iterable[Load], question: Question) -> Iterator[tuple[dict[Residence, bool], tuple[Span, ...]]]:
     """Every truth of the conditions that some size has, with these sizes."""
-    conditions = tuple(dict.fromkeys(c for load in loads for c in load.conditions))  # type: ignore[attr-defined]
+    conditions = tuple(dict.fromkeys(c for load in loads for c in load.conditions))
     where: dict[tuple[Residence, bool], tuple[Span, ...]] = {}
     for condition in conditions:
         need, capacity = condition.need_bytes, as_expr(condition.capacity_bytes)
@@ -257,7 +269,8 @@ def _scaled(compute: Loads, memory: Loads, held: Mapping[Residence, bool]) -> tu
     return slow, fast
 
 
-def _says(condition: Residence, holds: bool) -> str:
+def condition_text(condition: Residence, holds: bool) -> str:
+    """Whether a level serves the data, in words."""
     return f"data {'stays' if holds else 'does not stay'} in {condition.level}"
 
 

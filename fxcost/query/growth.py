@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import comb, lcm
 from typing import TYPE_CHECKING, Any
 
 from fxcost.ir.evaluate import over_arrays
-from fxcost.ir.expr import Expr, substitute, symbol
+from fxcost.ir.expr import Expr
 from fxcost.ir.predicate import Predicate, decide
 from fxcost.ir.symbols import SymbolInfo
+from fxcost.query.classes import period_of, polynomial
 from fxcost.query.solve import holds_at, intervals
 
 if TYPE_CHECKING:
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 LIMIT = 4096
 """Values that are looked at one by one."""
-
-MOST_CLASSES = 1024
-"""Residue classes at most; where more are needed nothing is claimed beyond the limit."""
 
 _EXACT_FLOAT = float(2**53)
 
@@ -78,7 +75,7 @@ class Line:
         near = np.arange(low, min(last, info.max if info.max is not None else last) + 1, step)
         if info.max is not None and info.max <= last:
             return Line(info, near, 0, 0)
-        return Line(info, near, last + step, _period(info.name, tuple(amounts), last + step, step))
+        return Line(info, near, last + step, period_of(amounts, info.name, last + step, step))
 
     @property
     def classes(self) -> int:
@@ -193,10 +190,10 @@ class Growth:
         found = []
         for place in range(self.line.classes):
             start = self.line.first + place * self.line.info.multiple_of
-            parts = [_polynomial(a, self.line.info.name, start, self.line.period) for a in self.amounts]
-            rows = [part if part is not None else [] for part in parts]
+            parts = [polynomial(a, self.line.info.name, start, self.line.period) for a in self.amounts]
+            rows = [part or () for part in parts]
             width = max(len(row) for row in rows)
-            found.append(np.array([row + [0] * (width - len(row)) for row in rows], dtype=object))
+            found.append(np.array([row + (0,) * (width - len(row)) for row in rows], dtype=object))
         return tuple(found)
 
 
@@ -215,37 +212,3 @@ def _product(rows: Sequence[Sequence[int]], columns: Array) -> Array:
     if largest < _EXACT_FLOAT:
         return np.asarray(counts.astype(float) @ columns.astype(float))
     return np.asarray(counts.astype(object) @ columns.astype(object))
-
-
-def _period(name: str, amounts: tuple[Expr, ...], first: int, step: int) -> int:
-    """The length of a period on which every amount is a polynomial; 0 where none was found."""
-    period = lcm(step, *(divisor for amount in amounts for divisor in _divisors(amount)))
-    while period // step <= MOST_CLASSES:
-        if all(_polynomial(amount, name, first, period) is not None for amount in amounts):
-            return period
-        period *= 2
-    return 0
-
-
-def _divisors(amount: Expr) -> Iterable[int]:
-    for atom in amount.atoms():
-        if atom.kind in {"floordiv", "mod"} and (atom.args[1].constant or 0) > 0:
-            yield atom.args[1].constant or 1
-        for part in atom.args:
-            yield from _divisors(part)
-
-
-def _polynomial(amount: Expr, name: str, start: int, period: int) -> list[int] | None:
-    """Coefficients of the amount at `start + period * k` by powers of k >= 0; None where it is no polynomial."""
-    steps = symbol("k")
-    moved = substitute(amount, {name: steps * period + (start - period)})  # symbols are positive: k + 1 stands for k
-    powers: dict[int, int] = {}
-    for monomial, factor in moved.terms.items():
-        if any(atom.kind != "symbol" for atom, _ in monomial):
-            return None
-        powers[sum(power for _, power in monomial)] = factor
-    found = [0] * (max(powers, default=0) + 1)
-    for power, factor in powers.items():  # the binomial theorem for (k + 1) ** power
-        for lower in range(power + 1):
-            found[lower] += factor * comb(power, lower)
-    return found

@@ -18,7 +18,11 @@ from fxcost.ir.predicate import Compare, Predicate, decide, fits_sign, holds, re
 from fxcost.ir.prove import monotone_reason, proves_nonnegative
 from fxcost.ir.reader import parse_expr
 from fxcost.ir.symbols import SymbolInfo, check_point
+from fxcost.query.classes import sign_beyond
 from fxcost.query.quantity import Constraint
+
+FIRST_SCAN = 1 << 12
+"""A range is scanned this far before the rest is looked at by residue classes."""
 
 SCAN_LIMIT = 1 << 20
 """A range that must be scanned is scanned this far; the answer says so when it stops there."""
@@ -105,7 +109,8 @@ def solve(
             guards.append(known_here)
     bounded = _simple_bounds(guards, info)
     # What holds in the domain alone is enough: (H - 2)**2 grows where H >= 3.
-    margins = [_margin(c, fixed, wrt, ranges_within([info], guards)) for c in given]
+    short = info.max is not None and (info.max - info.min) // info.multiple_of < FIRST_SCAN  # sooner tried than proven
+    margins = [_margin(c, fixed, wrt, ranges_within([info], guards), short) for c in given]
     if bounded is not None and all(m.trend != 2 for m in margins):
         found = _bisect(margins, info, bounded, guards, standing)
         if found is not None:
@@ -145,6 +150,7 @@ def _margin(
     fixed: Mapping[str, Expr | int],
     wrt: str,
     ranges: Mapping[str, tuple[int | None, int | None]],
+    short: bool,
 ) -> _Margin:
     left, right = substitute(constraint.quantity.value, fixed), substitute(constraint.bound.value, fixed)
     strange = (left.symbols | right.symbols) - {wrt}
@@ -159,12 +165,12 @@ def _margin(
     for side, sign in ((left, -1), (right, 1)):
         other = right if side is left else left
         if other.constant is not None:
-            reason = monotone_reason(side, wrt, ranges)
+            reason = monotone_reason(side, wrt, ranges, structure=short)
             if reason is not None:
                 trend = sign if constraint.op in {"<=", "<"} else -sign
                 return _Margin(constraint, value, trend, f"is non-decreasing in {wrt} ({reason})")
     for trend, form in ((1, value), (-1, -value)):
-        reason = monotone_reason(form, wrt, ranges)
+        reason = monotone_reason(form, wrt, ranges, structure=short)
         if reason is not None:
             return _Margin(constraint, value, trend, f"has a difference of sides monotone in {wrt} ({reason})")
     return _Margin(constraint, value, 2, f"is not proved monotone in {wrt}")
@@ -352,30 +358,38 @@ def _nothing(name: str, lines: list[str], standing: Standing) -> Solution:
 
 
 def _scan(margins: list[_Margin], guards: list[Predicate], info: SymbolInfo, standing: Standing) -> Solution:
-    """Every value of the range, up to SCAN_LIMIT of them."""
+    """Every value of the range one by one, as far as it takes until the rest is proven, or up to SCAN_LIMIT values."""
     import numpy as np
 
     step = info.multiple_of
     start = -(-info.min // step) * step
-    end = info.max if info.max is not None else start + (SCAN_LIMIT - 1) * step
-    clipped = info.max is None or (end - start) // step >= SCAN_LIMIT
-    end = min(end, start + (SCAN_LIMIT - 1) * step)
-    sizes = np.arange(start, end + 1, step, dtype=np.int64)
-    if not sizes.size:
+    if info.max is not None and info.max < start:
         return _nothing(info.name, [f"no {info.name} lies in its range: {info}"], standing)
+    beyond: bool | None = None
+    for count in (FIRST_SCAN, SCAN_LIMIT):
+        end = start + (count - 1) * step
+        clipped = info.max is None or info.max > end
+        end = end if clipped else info.max // step * step if info.max is not None else end
+        beyond = _beyond(margins, guards, info, end + step) if clipped else False
+        if not clipped or beyond is not None:
+            break
+    sizes = np.arange(start, end + 1, step, dtype=np.int64)
     good = np.ones(sizes.shape, dtype=bool)
     for margin in margins:
         good &= np.asarray(over_arrays(margin.value, (info.name,))(sizes) >= 0, dtype=bool)
     for guard in guards:
         good &= holds_at(guard, info.name, sizes)
-    always = clipped and bool(good.size) and bool(good[-1]) and _eventually(margins, guards, info, int(sizes[-1]))
     spans = intervals(sizes[good], step)
-    if always:
-        spans[-1] = (spans[-1][0], None)
+    last_value = None if info.max is None else info.max // step * step
+    if beyond and spans and spans[-1][1] == end:
+        spans[-1] = (spans[-1][0], last_value)
+    elif beyond:
+        spans.append((end + step, last_value))
     reasons = "; ".join(f"{m.constraint.quantity.name} {m.reason}" for m in margins)
-    lines = [reasons, f"every {info.name} from {start:,} to {int(sizes[-1]):,} was tried"]
-    if clipped and not always:
-        lines.append(f"beyond {int(sizes[-1]):,} nothing is said")
+    lines = [reasons, f"every {info.name} from {start:,} to {end:,} was tried"]
+    if clipped:
+        verdict = {True: "the constraints hold for all", False: "they fail for all", None: "nothing is said"}[beyond]
+        lines.append(f"beyond {end:,} {verdict}" + ("" if beyond is None else ", by residue classes"))
     if guards:
         lines.append("within the domain " + ", ".join(map(str, guards)))
     if spans:
@@ -393,10 +407,18 @@ def _scan(margins: list[_Margin], guards: list[Predicate], info: SymbolInfo, sta
     )
 
 
-def _eventually(margins: list[_Margin], guards: list[Predicate], info: SymbolInfo, last: int) -> bool:
-    """Proved to hold for every value beyond the scan."""
-    proved = all(_everywhere(m.value, info.name, last) for m in margins)
-    return proved and all(decide(g, {info.name: (last, None)}) is True for g in guards)
+def _beyond(margins: list[_Margin], guards: list[Predicate], info: SymbolInfo, first: int) -> bool | None:
+    """True where everything is proven to hold from `first` on, False where something is proven to fail, else None."""
+    beyond = {info.name: (first, info.max)}
+    known: list[bool | None] = [decide(guard, beyond) for guard in guards]
+    for margin in margins:
+        sign = sign_beyond(margin.value, info.name, first, info.multiple_of)
+        known.append(None if sign is None else sign > 0)
+        if sign is None and _everywhere(margin.value, info.name, first):
+            known[-1] = True
+    if False in known:
+        return False
+    return None if None in known else True
 
 
 def _everywhere(value: Expr, name: str, low: int) -> bool:
