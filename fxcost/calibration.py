@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 Progress = Callable[[str], None]
 Write = Callable[[Path, str], None]
 DEVICES = ("cpu", "cuda")
-ROUNDS = 2
-"""Every model is measured twice, as far apart as the time allows: their difference is the noise."""
+ROUNDS = 3
+"""Every model is measured so often, as far apart as the time allows: the difference of the last two is the noise."""
 
 
 def calibrate(

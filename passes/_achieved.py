@@ -136,13 +136,24 @@ def fit(runs: Sequence[Run], pull: float | None = None) -> Achieved:
     fixed["default"] = min(fixed.values())  # of a class that was never measured: at least what the quickest takes
     alone = Achieved({name: x[1:] for name, x in found.items()}, fixed)
     between = _between(runs, alone)
-    return Achieved(alone.slowness, {name: max(0.0, seconds + between) for name, seconds in fixed.items()}, between)
+    return Achieved(alone.slowness, {name: seconds + between for name, seconds in fixed.items()}, between)
 
 
 def _between(runs: Sequence[Run], alone: Achieved) -> float:
-    """Seconds per op that whole runs take beyond the sum of their ops, by least squares over relative errors."""
-    rest = [(len(run.samples) / run.seconds, 1 - alone.run_seconds(run) / run.seconds) for run in runs if run.samples]
-    return sum(each * gap for each, gap in rest) / sum(each * each for each, _ in rest)
+    """Seconds per op by which whole runs exceed the sums of their ops: the least mean relative error, never negative.
+
+    That is a weighted median, so that one odd run does not decide.
+    """
+    ops = [run for run in runs if run.samples]
+    gaps = sorted(
+        ((run.seconds - alone.run_seconds(run)) / len(run.samples), len(run.samples) / run.seconds) for run in ops
+    )
+    left = sum(weight for _, weight in gaps) / 2
+    for gap, weight in gaps:
+        left -= weight
+        if left <= 0:
+            return max(0.0, gap)
+    return 0.0
 
 
 def left_out(runs: Sequence[Run], pull: float | None = None) -> list[float]:

@@ -127,7 +127,7 @@ class Timing:
         return cls(min(times), (min(times[:middle]), min(times[middle:] or times)), len(times))
 
     def __or__(self, other: Timing) -> Timing:
-        """Two measurements apart in time, as one."""
+        """Two measurements apart in time, as one; its noise is how far the new one is from the best so far."""
         return Timing(min(self.best, other.best), (self.best, other.best), self.repeats + other.repeats)
 
 

@@ -160,6 +160,6 @@ def probes(quick: bool = False) -> Iterator[Probe]:
     for width, length in ((64, 16),) if quick else ((128, 64), (256, 256), (512, 128), (768, 32)):
         name = f"tokens-{width}"
         yield Probe(f"{name}@{length}", name, partial(Tokens, width, 2 if quick else 4), partial(_numbers, length))
-    for width, rows in ((256, 1),) if quick else ((1024, 1), (4096, 1), (2048, 16)):
+    for width, rows in ((256, 1),) if quick else ((4096, 1), (2048, 16)):
         name = f"perceptron-{width}"
         yield Probe(f"{name}@{rows}", name, partial(Perceptron, width), partial(_rows, width, rows))

@@ -18,9 +18,9 @@ def _lines(target: Target) -> Iterator[str]:
     for dtype, rate in target.peaks:
         yield f"  {dtype:<28} {rate / 1e9:10.4g} Gop/s"
     for level in target.memory:
-        rate = level.read_bytes_per_s
+        bandwidth = level.read_bytes_per_s
         size = "" if level.capacity_bytes is None else f"of {human(level.capacity_bytes, 'bytes')}"
-        shown = "  not measured" if rate is None else f"{rate / 1e9:10.4g} GB/s"
+        shown = "  not measured" if bandwidth is None else f"{bandwidth / 1e9:10.4g} GB/s"
         yield f"  {level.name:<28} {shown} {size}".rstrip()
     fit = target.efficiency
     if fit is None:

@@ -84,6 +84,18 @@ def test_one_disturbed_measurement_does_not_decide() -> None:
     assert found.slowness["conv"][0] == pytest.approx(2, rel=0.15)
 
 
+def test_one_odd_run_does_not_decide_what_lies_between_ops() -> None:
+    """Five runs take 3 us more an op than their ops alone, one takes half of them: less than nothing in between."""
+    runs = [
+        run(f"{n}", [op("conv", 1e-5, (2, 1, 1, 1), (1e-4 * n * k, 0, 0, 0)) for k in range(1, 9)], between=3e-6)
+        for n in range(1, 6)
+    ]
+    odd = Run("odd", runs[2].samples, runs[2].seconds / 2, "odd")
+    assert fit(runs, pull=1e-7).between_s == pytest.approx(3e-6, rel=0.05)
+    assert fit([*runs, odd], pull=1e-7).between_s == pytest.approx(3e-6, rel=0.05)
+    assert fit([odd], pull=1e-7).between_s == 0
+
+
 def test_left_out_runs_are_predicted_without_their_group() -> None:
     """Three groups run conv at one speed, the fourth at another: nobody can know that in advance."""
     alike = [
