@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fxcost.calibration import calibrate
     from fxcost.cost import Cost
     from fxcost.integrate.measure import measure_peak
+    from fxcost.models import map_models
     from fxcost.ops.registry import OpCost, rule
     from fxcost.passes.memory_plan import plan
     from fxcost.query.quantity import Quantity
@@ -31,6 +32,7 @@ _HOMES = {
     "Quantity": "fxcost.query.quantity",
     "rule": "fxcost.ops.registry",
     "OpCost": "fxcost.ops.registry",
+    "map_models": "fxcost.models",
     "measure_peak": "fxcost.integrate.measure",
     "plan": "fxcost.passes.memory_plan",
     "load_target": "fxcost.target",
@@ -51,6 +53,7 @@ __all__ = [
     "analyze",
     "calibrate",
     "load_target",
+    "map_models",
     "measure_peak",
     "plan",
     "rule",

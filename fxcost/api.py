@@ -81,13 +81,13 @@ def analyze(
     elif _is_text(model):
         cost = Cost(_read_text(model), options, mode)
     else:
-        cost = _captured(model, specs, kwargs, options, name, None, check=check, progress=progress)
+        cost = captured(model, specs, kwargs, options, name, None, check=check, progress=progress)
     if strict:
         cost.check_strict()
     return cost
 
 
-def _captured(
+def captured(
     model: Any,
     specs: Any,
     kwargs: Mapping[str, Any] | None,
@@ -98,11 +98,12 @@ def _captured(
     check: bool = False,
     progress: Progress = lambda _: None,
 ) -> Cost:
+    """Capture a model, at a point where one is given; with `check`, settle its guards and compare with an eager run."""
     from fxcost.lower.model import capture_graph
 
     source = capture_graph(model, specs, kwargs, name=name, point=point, progress=progress)
     origin = Origin(
-        lambda at: _captured(model, specs, kwargs, options, source.graph.name, at),
+        lambda at: captured(model, specs, kwargs, options, source.graph.name, at),
         source.seconds,
         source.program,
         source.origins,

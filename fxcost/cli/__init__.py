@@ -3,7 +3,8 @@
 from fxcost.cli.application import app, main
 
 # Each module adds its command; `--help` lists them in this order.
-from fxcost.cli import report, query, solve, fit, crossover, explain, schedule, check, export, calibrate, targets, ops  # isort: skip
+from fxcost.cli import report, query, solve, sweep, fit, crossover, explain  # isort: skip
+from fxcost.cli import schedule, check, export, calibrate, targets, ops  # isort: skip
 
 __all__ = [
     "app",
@@ -19,5 +20,6 @@ __all__ = [
     "report",
     "schedule",
     "solve",
+    "sweep",
     "targets",
 ]

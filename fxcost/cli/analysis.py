@@ -35,7 +35,7 @@ def analyze(asked: Asked, *, strict: bool = False) -> tuple[Cost, dict[str, int]
                 accounting=asked.accounting,
                 inputs=asked.input_mode,
                 mode=asked.mode,
-                weights=_weights(asked.weights),
+                weights=widths(asked.weights),
                 activations=asked.activations,
                 strict=strict,
                 progress=show,
@@ -64,7 +64,8 @@ def analyze(asked: Asked, *, strict: bool = False) -> tuple[Cost, dict[str, int]
     return found
 
 
-def _weights(texts: list[str] | None) -> dict[str, str] | None:
+def widths(texts: list[str] | None) -> dict[str, str] | None:
+    """The widths of `--weights` by name pattern."""
     found: dict[str, str] = {}
     for text in texts or []:
         pattern, equals, name = text.rpartition("=")

@@ -275,6 +275,33 @@ def parse_point(text: str) -> dict[str, int]:
     return point
 
 
+def parse_over(texts: Iterable[str]) -> dict[str, range | list[int]]:
+    """Read `H=64:512:32`, `H=64:512` (both ends included) and `H=64,128,224`: the sizes that a symbol takes."""
+    found: dict[str, range | list[int]] = {}
+    form = "NAME=FIRST:LAST:STEP or NAME=SIZE,SIZE,..., for example H=64:512:32"
+    for text in texts:
+        name, _, value = (part.strip() for part in text.partition("="))
+        parts = [part.strip() for part in value.split(":" if ":" in value else ",")]
+        if not _NAME.fullmatch(name) or not value or (":" in value and len(parts) > 3):
+            raise SpecError(f"--over {_quoted(text)} is not {form}")
+        if name in found:
+            raise SpecError(f"--over {name} is given twice; list its sizes in one")
+        wrong = next((p for p in parts if not p.isascii() or not p.isdecimal() or len(p) > MAX_DIGITS), None)
+        if wrong is not None:
+            raise SpecError(f"--over {_quoted(text)}: {_quoted(wrong)} is not a number of up to {MAX_DIGITS} digits")
+        numbers = [int(part) for part in parts]
+        if ":" not in value:
+            found[name] = numbers
+            continue
+        first, last, step = (*numbers, 1)[:3]
+        if step == 0:
+            raise SpecError(f"--over {_quoted(text)}: the step is 0; expected at least 1")
+        if last < first:
+            raise SpecError(f"--over {_quoted(text)} is empty: {last} is less than {first}")
+        found[name] = range(first, last + 1, step)
+    return found
+
+
 def parse_ties(text: str | None) -> Mapping[str, str]:
     """Read `W=H,T=2*S`: the left symbol follows the expression on the right."""
     return {} if text is None else dict(_assignments(text, "--tie", "NAME=EXPRESSION, for example W=H"))

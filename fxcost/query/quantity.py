@@ -108,7 +108,7 @@ class Quantity:
         """
         names = tuple(sorted(self.value.symbols))
         function = over_arrays(self.value, names)
-        checks = [_mask_of(guard) for guard in self.domain]
+        checks = [mask_of(guard) for guard in self.domain]
         needed = set(names).union(*(symbols_of(guard) for guard in self.domain))
         known = {s.name for s in self.symbols} | needed
         order = tuple(s.name for s in self.symbols if s.name in needed)
@@ -226,10 +226,10 @@ def without_pinned(sizes: Mapping[str, int], pinned: Mapping[str, int]) -> dict[
     return {name: size for name, size in sizes.items() if name not in pinned}
 
 
-def _mask_of(guard: Predicate) -> Callable[[Mapping[str, Any]], Any]:
+def mask_of(guard: Predicate) -> Callable[[Mapping[str, Any]], Any]:
     """A vectorised test of a guard."""
     if isinstance(guard, AllOf | AnyOf):
-        parts = [_mask_of(p) for p in guard.parts]
+        parts = [mask_of(p) for p in guard.parts]
         every = isinstance(guard, AllOf)
 
         def combined(columns: Mapping[str, Any]) -> Any:

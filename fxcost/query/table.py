@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
+
+from fxcost.errors import SpecError
 
 
 @dataclass(frozen=True)
@@ -14,7 +17,7 @@ class Table:
     """Rows of named cells; cells are text, integers, floats, quantities or None."""
 
     columns: tuple[str, ...]
-    rows: tuple[Mapping[str, Any], ...]
+    rows: Sequence[Mapping[str, Any]]
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         return iter(self.rows)
@@ -43,12 +46,7 @@ class Table:
 
     def to_pandas(self) -> Any:
         """A pandas DataFrame; pandas comes with the extra `pandas`."""
-        try:
-            import pandas
-        except ImportError as error:
-            from fxcost.errors import SpecError
-
-            raise SpecError("to_pandas needs pandas; pip install 'fxcost[pandas]'") from error
+        pandas = needed("pandas", "to_pandas", "pandas")
         return pandas.DataFrame([dict(row) for row in self.rows], columns=list(self.columns))
 
     def __str__(self) -> str:
@@ -59,3 +57,11 @@ class Table:
 
 def _text(cell: Any) -> str:
     return "" if cell is None else str(cell)
+
+
+def needed(package: str, what: str, extra: str) -> Any:
+    """An optional package; raises SpecError saying how to install it."""
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise SpecError(f"{what} needs {package}; pip install 'fxcost[{extra}]'") from error
