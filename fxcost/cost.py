@@ -20,11 +20,12 @@ from fxcost.passes.liveness import Liveness, Owner, owner
 from fxcost.passes.totals import COUNTED, IN_MEMORY, UNITS, Totals
 from fxcost.pipeline import DEFAULTS, Facts, Options
 from fxcost.query.breakdown import METRICS, ModuleRow, NodeRow, flatten, module_tree, node_rows, op_sums
+from fxcost.query.constraint_text import RATE_UNITS
 from fxcost.query.explain import Explanation, explain_node, find_nodes
 from fxcost.query.fit import FitAnswer, answer, default_unknown
 from fxcost.query.quantity import Constraint, Quantity, inside, may_hold, without_pinned
 from fxcost.query.regions import Variant, domain_without, excluded_ones, region, total_over_regions
-from fxcost.query.solve import Solution, solve
+from fxcost.query.solve import Solution, solve, substitution
 from fxcost.query.table import Table
 from fxcost.report.summary import Summary
 
@@ -34,15 +35,14 @@ if TYPE_CHECKING:
     from fxcost.passes.schedule import BestOrder, Verdict
     from fxcost.query.compare import Comparison, ComparisonMap
     from fxcost.query.crossover import Crossover, Question
+    from fxcost.query.frontier import Frontier
     from fxcost.query.grid import Grid
     from fxcost.query.orders import Orders
+    from fxcost.query.pieces import Pieces
+    from fxcost.query.share import Share
     from fxcost.query.sweep import Metric, Plan, Sweep
     from fxcost.schedule import Schedule
     from fxcost.target import Target
-
-
-RATES = ("lecture", "bound", "roofline", "calibrated", "energy")
-"""What a machine adds to the quantities."""
 
 
 @dataclass(frozen=True)
@@ -259,6 +259,50 @@ class Cost:
             found += [solve_rate(c, in_memory if c.formula.conditions else question) for c in timed]
         return combined(found) if len(found) > 1 else found[0]
 
+    def frontier(
+        self,
+        constraint: Constraint | Iterable[Constraint],
+        wrt: tuple[str, str],
+        at: Mapping[str, int] | None = None,
+    ) -> Frontier:
+        """The largest pairs of two sizes under constraints: neither can grow alone; see `fxcost.query.frontier`."""
+        from fxcost.query.frontier import frontier
+
+        given = [constraint] if isinstance(constraint, Constraint) else list(constraint)
+        return frontier(given, wrt, [s for s in self.graph.symbols if s.kind == "size"], self._point(at or {}))
+
+    def pieces(
+        self,
+        metric: str = "peak_memory",
+        wrt: str | None = None,
+        at: Mapping[str, int] | None = None,
+        tie: Mapping[str, str] | None = None,
+    ) -> Pieces:
+        """Which term of a maximum rules for which size, and where the next one takes over; see `fxcost.query.pieces`."""
+        from fxcost.query.pieces import pieces_along
+
+        quantity = self.total(metric)
+        point, ties = self._point(at or {}), dict(tie or {})
+        symbols = [s for s in self.graph.symbols if s.kind == "size"]
+        left = [s.name for s in symbols if s.name not in point and s.name not in ties]
+        if wrt is None:
+            if len(left) != 1:
+                raise SpecError(f"pieces are along one size: give or tie all but one of {', '.join(left) or 'none'}")
+            wrt = left[0]
+        question = self._question(wrt, point, ties)
+        fixed = substitution({s.name: s for s in symbols}, wrt, question.at, question.tie)
+        return pieces_along(quantity.value, question.info, fixed, quantity.domain)
+
+    def share(self, module: str, metric: str = "macs") -> Share:
+        """A module's share of the whole as a formula: all its calls and all modules inside it."""
+        from fxcost.query.share import Share
+
+        rows = [row for _, row in flatten(self.modules, 1 << 30)]
+        found = [row for row in rows if row.path == module]
+        if not found:
+            raise UnknownName(f"there is no module {module!r}{nearest(module, [row.path for row in rows])}")
+        return Share(module, self._part(metric, found[0].metrics), self.total(metric))
+
     def compare(
         self,
         other: Cost,
@@ -316,18 +360,25 @@ class Cost:
             metric,
         )
 
+    def rate(self, name: str, target: str | Target, dtype: str | None = None) -> RateFormula:
+        """A latency or the energy on a machine as a formula: lecture, bound, roofline, calibrated or energy."""
+        if name not in RATE_UNITS:
+            raise UnknownName(f"there is no estimate {name!r}{nearest(name, RATE_UNITS)}")
+        formula = getattr(self.on(target, dtype), name)
+        if not isinstance(formula, RateFormula):
+            where = target if isinstance(target, str) else target.name
+            raise SpecError(f"{name}: {where} states too little for it, or the model has no open size")
+        return formula
+
     def _side(self, metric: str, target: str | Target | None) -> Quantity | RateFormula:
-        if metric not in RATES:
+        if metric not in RATE_UNITS:
             return self.total(metric)
         if target is None:
             raise SpecError(f"{metric} is that on a machine: say on which (target=..., --target NAME)")
-        formula = getattr(self.on(target), metric)
-        if not isinstance(formula, RateFormula):
-            raise SpecError(f"{metric}: the machine states too little for it, or the model has no open size")
-        return formula
+        return self.rate(metric, target)
 
     def _guards(self, metric: str) -> tuple[Predicate, ...]:
-        return self._domain + (self.facts[Totals].guards if metric in IN_MEMORY or metric in RATES else ())
+        return self._domain + (self.facts[Totals].guards if metric in IN_MEMORY or metric in RATE_UNITS else ())
 
     def _apart(self, other: Cost, targets: tuple[str | Target | None, str | Target | None]) -> tuple[str, str]:
         """Names that tell two costs of one model apart: the machines, or the first option that differs."""

@@ -183,18 +183,19 @@ class RateFormula:
 
     # -- constraints ---------------------------------------------------------------------------------------------
     def __le__(self, limit: object) -> RateConstraint:
-        return self._against("<=", limit)
+        return self.against("<=", limit)
 
     def __lt__(self, limit: object) -> RateConstraint:
-        return self._against("<", limit)
+        return self.against("<", limit)
 
     def __ge__(self, limit: object) -> RateConstraint:
-        return self._against(">=", limit)
+        return self.against(">=", limit)
 
     def __gt__(self, limit: object) -> RateConstraint:
-        return self._against(">", limit)
+        return self.against(">", limit)
 
-    def _against(self, op: str, limit: object) -> RateConstraint:
+    def against(self, op: str, limit: object) -> RateConstraint:
+        """`formula OP limit` as a constraint; raises SpecError for what is no finite number."""
         if isinstance(limit, bool) or not isinstance(limit, int | float | Fraction):
             raise SpecError(f"{self.name or 'a formula'} {op} {limit!r}: expected a number in {self.unit}")
         try:

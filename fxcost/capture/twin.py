@@ -57,7 +57,7 @@ def _traced_by_node(twin: torch.fx.GraphModule) -> None:
         with torch.fx.traceback.preserve_node_meta():
             return _NodeByNode(twin).run(*bound.args)
 
-    forward.__signature__ = signature
+    forward.__signature__ = signature  # type: ignore[attr-defined]
     twin.forward = forward
 
 

@@ -3,19 +3,21 @@
 from fxcost.cli.application import app, main
 
 # Each module adds its command; `--help` lists them in this order.
-from fxcost.cli import report, query, solve, sweep, fit, crossover, explain  # isort: skip
-from fxcost.cli import schedule, check, export, calibrate, targets, ops  # isort: skip
+from fxcost.cli import report, query, solve, sweep, compare, fit, crossover, explain  # isort: skip
+from fxcost.cli import schedule, plan, check, export, calibrate, targets, ops  # isort: skip
 
 __all__ = [
     "app",
     "calibrate",
     "check",
+    "compare",
     "crossover",
     "explain",
     "export",
     "fit",
     "main",
     "ops",
+    "plan",
     "query",
     "report",
     "schedule",

@@ -112,7 +112,7 @@ def _prove_harder(value: Expr, ranges: Ranges, search: _Search, shifted: frozens
 # -- one step each -------------------------------------------------------------------------------------------------
 def _by_cases(value: Expr, atom: Atom, helps: bool, ranges: Ranges, search: _Search, shifted: frozenset[str]) -> bool:
     """A maximum is one of its arguments, so all cases are enough; where it helps, the value is no less with any one."""
-    proofs = (_prove(_replaced(value, atom, arg), ranges, search, shifted) for arg in atom.args)
+    proofs = (_prove(replaced(value, atom, arg), ranges, search, shifted) for arg in atom.args)
     found = any(proofs) if helps else all(proofs)
     if found:
         search.used.append(f"{'an argument' if helps else 'every argument'} of {atom.kind}")
@@ -122,7 +122,7 @@ def _by_cases(value: Expr, atom: Atom, helps: bool, ranges: Ranges, search: _Sea
 def _helps(value: Expr, atom: Atom, ranges: Ranges) -> bool:
     """True when `value` is known not to fall as a max grows, or not to rise as a min grows."""
     good = 1 if atom.kind == "max" else -1
-    if _side(value, atom, ranges) == good:
+    if sign_of_factor(value, atom, ranges) == good:
         return True
     replaced = _as_symbol(value, atom, ranges)
     return replaced is not None and _direction(*replaced, {}) == good
@@ -135,14 +135,14 @@ def _as_symbol(value: Expr, atom: Atom, ranges: Ranges) -> tuple[Expr, str, Rang
         return None
     name = next(name for number in count() if (name := f"_{number}") not in ranges)
     span = (1, None if high is None else high - low + 1)
-    return _replaced(value, atom, symbol(name) + (low - 1)), name, {**ranges, name: span}
+    return replaced(value, atom, symbol(name) + (low - 1)), name, {**ranges, name: span}
 
 
 def _relaxed(value: Expr, atom: Atom, ranges: Ranges, search: _Search) -> tuple[Expr, Ranges] | None:
     """A smaller value without the division, and ranges that cover its new symbols."""
     left, right = atom.args
     positive = is_nonnegative(right - 1, ranges)
-    side = _side(value, atom, ranges)
+    side = sign_of_factor(value, atom, ranges)
     if side is not None and positive:
         factor, rest = _split(value, atom)
         search.used.append("bounds of roundings")
@@ -231,7 +231,7 @@ def _power(atom: Atom, power: int) -> Expr:
     return (symbol(atom.name) if atom.kind == "symbol" else _alone(atom)) ** power
 
 
-def _side(value: Expr, atom: Atom, ranges: Ranges) -> int | None:
+def sign_of_factor(value: Expr, atom: Atom, ranges: Ranges) -> int | None:
     """The sign of the factor of `atom`, or None: unknown, not linear, or the atom stands inside another one too."""
     powers = [p for m in value.terms for a, p in m if a is atom]
     if not powers or max(powers) > 1:
@@ -242,7 +242,7 @@ def _side(value: Expr, atom: Atom, ranges: Ranges) -> int | None:
     return 1 if is_nonnegative(factor, ranges) else -1 if is_nonnegative(-factor, ranges) else None
 
 
-def _replaced(value: Expr, atom: Atom, by: Expr) -> Expr:
+def replaced(value: Expr, atom: Atom, by: Expr) -> Expr:
     """`value` with every occurrence of `atom`, at any depth, replaced."""
     done: dict[Atom, Expr] = {atom: by}
 

@@ -148,7 +148,7 @@ class ComparisonMap:
         lines = [f"< {self.names[0]} needs less {self.metric}, > {self.names[1]}, = the same, . outside a domain"]
         lines.append(f"{down} down, {across} across from {self.columns[0]:,} to {self.columns[-1]:,}")
         for i in reversed(chosen_rows):
-            marks = "".join("." if self.mask[i, j] else "<=>"[int(self.signs.data[i, j]) + 1] for j in chosen)
+            marks = "".join("." if mask[i, j] else "<=>"[int(self.signs.data[i, j]) + 1] for j in chosen)
             lines.append(f"{self.rows[i]:>9,} {marks}")
         return "\n".join(lines)
 

@@ -9,7 +9,10 @@ from math import floor
 
 from fxcost.errors import SpecError, UnknownName, nearest
 from fxcost.query.quantity import Constraint, Quantity
-from fxcost.query.units import parse_amount
+from fxcost.query.units import parse_amount, parse_small
+
+RATE_UNITS = {"lecture": "s", "bound": "s", "roofline": "s", "calibrated": "s", "energy": "J"}
+"""What a machine adds to the quantities: latencies and energy, with their units."""
 
 _FORM = re.compile(r"\s*([A-Za-z_]\w*)\s*(<=|>=|<|>)\s*(.+?)\s*")
 
@@ -19,12 +22,29 @@ def parse_constraint(text: str, quantities: Mapping[str, Quantity]) -> Constrain
 
     Raises SpecError or UnknownName.
     """
-    found = _FORM.fullmatch(text)
-    if not found:
-        raise SpecError(f"constraint {text!r}: expected QUANTITY <= AMOUNT, for example 'peak_memory <= 320KB'")
+    found = _form(text)
     left = _named(found[1], text, quantities)
     right = _named(found[3], text, quantities) if found[3].isidentifier() else _amount(found[3], text)
     return {"<=": left.__le__, "<": left.__lt__, ">=": left.__ge__, ">": left.__gt__}[found[2]](right)
+
+
+def parse_rate(text: str) -> tuple[str, str, Fraction] | None:
+    """Read `roofline <= 50ms` or `energy < 2mJ`: name, comparison and limit; None where it is about a quantity."""
+    found = _form(text)
+    unit = RATE_UNITS.get(found[1])
+    if unit is None:
+        return None
+    try:
+        return found[1], found[2], parse_small(found[3], unit)
+    except SpecError as error:
+        raise SpecError(f"{text!r}: {error}") from None
+
+
+def _form(text: str) -> re.Match[str]:
+    found = _FORM.fullmatch(text)
+    if not found:
+        raise SpecError(f"constraint {text!r}: expected QUANTITY <= AMOUNT, for example 'peak_memory <= 320KB'")
+    return found
 
 
 def parse_budget(text: str, quantities: Mapping[str, Quantity]) -> tuple[str, int]:

@@ -172,6 +172,27 @@ class Growth:
             found |= {int(i) for i in np.flatnonzero(~(sums[top] - sums >= 0).all(axis=1))}
         return sorted(found)
 
+    def rulers(self, where: Mask) -> dict[int, Mask]:
+        """For which values of a set each amount is the largest, the first of equal ones; classes where that is proven."""
+        import numpy as np
+
+        first = np.argmax(self._near, axis=0)
+        tops = [self._top(coefficients) for coefficients in self._far] or [-1] * self.line.classes
+        found = {}
+        for i in range(len(self.amounts)):
+            mask = self.line.mask(first == i, np.array([top == i for top in tops], dtype=bool)) & where
+            if mask:
+                found[i] = mask
+        return found
+
+    @staticmethod
+    def _top(coefficients: Array) -> int:
+        """The row that is at least every other in all coefficients, -1 where there is none."""
+        import numpy as np
+
+        best = np.flatnonzero((coefficients >= coefficients.max(axis=0)).all(axis=1))
+        return int(best[0]) if best.size else -1
+
     @cached_property
     def _near(self) -> Array:
         """The amounts at every near value, a row each."""

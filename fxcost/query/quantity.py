@@ -9,12 +9,14 @@ from functools import reduce
 from math import ceil, floor
 from typing import TYPE_CHECKING, Any
 
-from fxcost.errors import ModelError, OutsideDomain, SpecError
+from fxcost.errors import ModelError, OutsideDomain, SpecError, nearest
 from fxcost.ir.evaluate import evaluate, over_arrays
 from fxcost.ir.expr import Expr, Range, as_expr, const, substitute
 from fxcost.ir.graph import Standing
 from fxcost.ir.predicate import AllOf, AnyOf, Compare, Predicate, decide, fits_sign, holds, replace_symbols, symbols_of
+from fxcost.ir.reader import parse_expr
 from fxcost.ir.symbols import SymbolInfo, check_point, ranges_of
+from fxcost.query.asymptotics import Growth, growth
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,6 +94,35 @@ class Quantity:
                 guards.append(known)
         left = tuple(s for s in self.symbols if s.name not in sizes)
         return replace(self, value=substitute(self.value, sizes), domain=tuple(guards), symbols=left)
+
+    def assume(self, **forms: str | int | Expr) -> Quantity:
+        """The quantity where symbols have a form, `assume(H="32*h")`: floors and remainders of them become polynomials.
+
+        New names in a form are symbols from one on. Raises SpecError for an unknown symbol or an unreadable form.
+        """
+        known = {s.name: s for s in self.symbols}
+        put: dict[str, Expr | int] = {}
+        for name, form in forms.items():
+            if name not in known:
+                raise SpecError(f"{self.name} has no symbol {name!r}{nearest(name, known)}")
+            put[name] = parse_expr(form, where=f"assume {name}={form}") if isinstance(form, str) else as_expr(form)
+        made = self.substituted(put)
+        names = {n for value in put.values() for n in as_expr(value).symbols} - {s.name for s in made.symbols}
+        return replace(made, symbols=(*made.symbols, *(SymbolInfo(name) for name in sorted(names))), recapture=None)
+
+    @property
+    def growth(self) -> Growth:
+        """Leading terms with their coefficients, the order (`O(N*S**2)`) and the degree in every symbol."""
+        return growth(self.value)
+
+    def doubled(self, name: str, **sizes: int) -> Fraction:
+        """How many times larger the quantity is when a symbol doubles, at a point, exactly."""
+        before, after = self.at(sizes), self.at({**sizes, name: 2 * sizes.get(name, 0)})
+        if name not in sizes or not isinstance(before, int) or not isinstance(after, int):
+            raise SpecError(f"{self.name} with {name} doubled: give every symbol a size")
+        if not before:
+            raise SpecError(f"{self.name} is zero there: no multiple of it")
+        return Fraction(after, before)
 
     @property
     def expr(self) -> Any:

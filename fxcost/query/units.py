@@ -27,6 +27,7 @@ _SUFFIXES = {
     "G": GB,
     "T": TB,
 }
+_SMALL = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9, "J": 1, "mJ": 10**3, "uJ": 10**6, "nJ": 10**9}
 _SCALES = ((10**18, "E"), (10**15, "P"), (10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "K"))
 _NUMBER = re.compile(r"\s*([0-9][0-9_,]*(?:\.[0-9]+)?(?:e\+?[0-9]{1,2})?)\s*([A-Za-z]*)\s*")
 
@@ -42,6 +43,16 @@ def parse_amount(text: str) -> Fraction:
     if suffix not in _SUFFIXES:
         raise SpecError(f"unknown unit {suffix!r} in {text.strip()!r}{nearest(suffix, [s for s in _SUFFIXES if s])}")
     return Fraction(found[1].replace("_", "").replace(",", "")) * _SUFFIXES[suffix]
+
+
+def parse_small(text: str, unit: str) -> Fraction:
+    """Read `50ms`, `1.5 s` or `20mJ` exactly, in the unit `s` or `J`; raises SpecError with what is expected."""
+    found = _NUMBER.fullmatch(text)
+    if not found or len(found[1]) > 40 or not found[2].endswith(unit) or found[2] not in _SMALL:
+        raise SpecError(
+            f"{text.strip()!r}: expected a number with {unit}, m{unit}, u{unit} or n{unit}, for example 50m{unit}"
+        )
+    return Fraction(found[1].replace("_", "").replace(",", "")) / _SMALL[found[2]]
 
 
 def human(value: float, unit: str) -> str:

@@ -194,8 +194,8 @@ def test_models_cross_where_their_estimates_do(model: Cost, target: str) -> None
             row = rows[each.name]
             assert row.binds in {each.binds(size), "unknown"}, (each.name, size)
             times = [t or 0.0 for t in (row.t_compute_s, row.t_memory_s)]
-            if abs(times[0] - times[1]) > 1e-9 * max(times):  # type: ignore[operator, type-var]
-                assert each.binds(size) == ("compute" if times[0] > times[1] else "memory")  # type: ignore[operator]
+            if abs(times[0] - times[1]) > 1e-9 * max(times):  # type: ignore[operator]
+                assert each.binds(size) == ("compute" if times[0] > times[1] else "memory")
         # the whole network: products against every byte, which is the lecture's latency
         products = sum(2 * int(str(row.macs)) / (machine.peak(row.dtype) or 1.0) for row in rows.values())
         lecture = estimate.lecture

@@ -1,0 +1,52 @@
+"""`fxcost compare`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from fxcost.cli.analysis import analyze, check_free, load_machines
+from fxcost.cli.application import app, say
+from fxcost.cli.options import AsJson, Asked, Targets, Tie, takes_model
+from fxcost.errors import SpecError, UnknownName, nearest
+
+
+@app.command(
+    epilog="For example: fxcost compare torchvision:resnet18 torchvision:mobilenet_v2 -i N,3,H,W --metric peak_memory "
+    "--at N=1 --tie W=H"
+)
+@takes_model
+def compare(
+    asked: Asked,
+    other: Annotated[str, typer.Argument(metavar="OTHER", help="The second model; the same, to compare two targets.")],
+    metric: Annotated[
+        str, typer.Option("--metric", metavar="NAME", help="A quantity, or on a --target: roofline, energy ...")
+    ] = "macs",
+    wanted: Annotated[
+        str | None, typer.Option("--for", metavar="SYMBOL", help="The size along which to compare.")
+    ] = None,
+    tie: Tie = None,
+    target: Targets = None,
+    as_json: AsJson = False,
+) -> None:
+    """For which sizes one model needs less than another, exactly."""
+    from fxcost.ir.specs import parse_ties
+    from fxcost.passes.totals import UNITS
+    from fxcost.query.constraint_text import RATE_UNITS
+    from fxcost.report.json import compact
+    from fxcost.report.solve import comparison_data, comparison_text
+
+    if metric not in {*UNITS, *RATE_UNITS}:
+        raise UnknownName(f"there is no quantity {metric!r}{nearest(metric, [*UNITS, *RATE_UNITS])}")
+    ties, machines = parse_ties(tie), load_machines(target, None)
+    if len(machines) > 2:
+        raise SpecError(f"two models are compared on one machine or on two, found {len(machines)}")
+    cost, point = analyze(asked)
+    second = cost if other == asked.model else analyze(replace(asked, model=other))[0]
+    for each in (cost, second):
+        check_free(each, wanted)
+    on = None if not machines else (machines[0], machines[-1])
+    found = cost.compare(second, metric, wanted, point, ties, on)
+    say(compact(comparison_data(found)) if as_json else comparison_text(found))
