@@ -130,6 +130,7 @@ def fitted(plain: Target, runs: Sequence[Run], *, noise: float | None, what: str
         combine="sum",
         noise=None if noise is None else round(noise, 4),
         cores=plain.cores,
+        dtype="fp32",
     )
     source = Source(
         ("efficiency.*", "overhead.*"), f"measured on the machine, {what}", date.today(), "yes", f"error: {error}"

@@ -144,9 +144,8 @@ class Estimate:
         fit = self.target.efficiency
         if fit is None:
             return ""
-        whose = "its own fit"
-        if fit.machine:
-            whose = f"no fit of its own: that of class {self.target.kind}, {self.target.runtime}, on {fit.machine}"
+        whose = f"shipped for {self.target.kind}, {self.target.runtime}, measured on {fit.machine}"
+        whose = whose if fit.machine else "a fit of its own"
         noise = "" if fit.noise is None else f", measurements repeat to {100 * fit.noise:.0f} %"
         return f"{whose}; {fit.origin}: {100 * fit.error:.1f} % over {fit.n} runs{noise}"
 

@@ -220,14 +220,23 @@ def calibrated_term(here: Served, achieved: Efficiency, row: Work) -> Term:
 
 
 # -- what is missing -------------------------------------------------------------------------------------------------
-def _missing(target: Target, work: Workload, rows: Iterable[Row]) -> Iterator[Missing]:
+def _missing(target: Target, work: Workload, rows: tuple[Row, ...]) -> Iterator[Missing]:
     for op, count in work.unknown:
         yield Missing("op", f"time and energy of {op} ({count}x): it has no cost rule")
     for row in rows:
         yield from row.missing
     if target.efficiency is None:
         yield Missing("fit", f"calibrated latency: {target.name} has no efficiency block")
-    elif target.efficiency.cores is not None and target.cores not in (None, target.efficiency.cores):
+        return
+    fitted_in = target.efficiency.dtype
+    for dtype in sorted({row.dtype for row, made in zip(rows, work.rows, strict=True) if made.macs is not ZERO}):
+        if fitted_in not in (None, dtype):
+            yield Missing(
+                "fit",
+                f"what {dtype} products achieve in calibrated latency: the shares were measured in {fitted_in}, and are "
+                "taken to be the same",
+            )
+    if target.efficiency.cores is not None and target.cores not in (None, target.efficiency.cores):
         fitted_on, cores = target.efficiency.cores, target.cores
         yield Missing(
             "fit",

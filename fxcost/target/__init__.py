@@ -7,7 +7,7 @@ Grammar of a file (`?` is optional, units are part of the key; what is unknown i
     memory     ::= name holds technology? capacity_bytes? banks_bytes? bandwidth persistent? instances?    near to far
     bandwidth  ::= bandwidth_bytes_per_s? | read_bandwidth_bytes_per_s? write_bandwidth_bytes_per_s?
     overhead   ::= default_s? CLASS_s? ...                   fixed time of one op; view_s: of one that does nothing
-    efficiency ::= origin n error noise? cores? machine? combine? counts_other_ops? ( default | CLASS ){ share } ...
+    efficiency ::= origin n error noise? cores? dtype? machine? combine? counts_other_ops? ( default | CLASS ){ share } ...
     share      ::= compute? vector? memory? weights?         of the data-sheet rates; CLASS is a family of cost rules
                                                              or a finer class (fxcost/ops/classes.py)
     energy     ::= table node_nm? pj_per_mac{ DTYPE{ mult add } ... } pj_per_byte{ LEVEL ... } static_w?

@@ -113,6 +113,7 @@ class Efficiency:
     counts_other_ops  False for fits of time over MACs alone, where the share carries everything else as well
     noise             mean relative difference of the measurements when repeated, where it is known
     cores             how many cores the fit ran on, where that is known
+    dtype             what the products of the fit were computed in, where that is known
     machine           whose fit it is: empty for this target's own, else what was measured (a shipped fit of the class)
     """
 
@@ -124,6 +125,7 @@ class Efficiency:
     combine: str = "max"
     noise: float | None = None
     cores: int | None = None
+    dtype: str | None = None
     machine: str = ""
 
     def share(self, op_class: str) -> Share:

@@ -37,6 +37,7 @@ _FIT = toml.table(
         "error": number_or_zero,
         "noise": number_or_zero,
         "cores": whole,
+        "dtype": toml.choice(machine.DTYPES),
         "machine": text,
         "combine": toml.choice(machine.COMBINED),
         "counts_other_ops": toml.flag,

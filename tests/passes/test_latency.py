@@ -218,6 +218,17 @@ def test_shares_of_one_core_on_many_are_said() -> None:
     assert "measured on 1 of them, box has 4" in said
 
 
+def test_shares_of_one_type_on_another_are_said() -> None:
+    target = calibrated(machine(int8=200.0), default=Share())
+    assert target.efficiency is not None
+    one = replace(target, efficiency=replace(target.efficiency, dtype="fp32"))
+    rows = workload(work(macs=100, dtype="fp32"), work(other=10, dtype="int8"))
+    assert latency_on(one, rows).dropped == ()
+    (said,) = latency_on(one, workload(work(macs=100, dtype="int8"))).dropped
+    assert "what int8 products achieve" in said
+    assert "measured in fp32" in said
+
+
 def test_a_fit_over_macs_alone_carries_everything_else() -> None:
     shares = (("default", Share(compute=0.5)),)
     fit = Efficiency("made up", 3, 0.1, shares, counts_other_ops=False)

@@ -43,7 +43,7 @@ def test_any_fit_survives(
     line: str,
 ) -> None:
     shares = (("default", first), ("conv_depthwise", second))
-    fit = Efficiency(line, 3, 0.1, shares, counts, combine, noise, 1, line)
+    fit = Efficiency(line, 3, 0.1, shares, counts, combine, noise, 1, "bf16", line)
     source = Source(("efficiency.*", "overhead.*"), line, date(2026, 11, 22), "yes", line)
     plain = load_target("epyc-genoa-1core-vm")
     keeps = tuple(s for s in plain.sources if not any(f.startswith(("efficiency", "overhead")) for f in s.figures))
