@@ -69,6 +69,7 @@ def calibrate(
     _check(name, device, threads, seconds)
     from fxcost.integrate.ceilings import device_name, measure_ceilings
     from fxcost.integrate.clock import measuring
+    from fxcost.integrate.profile import cold_share
 
     seconds = min(seconds, 3.0) if quick else seconds
     with measuring(device, threads) as clock:
@@ -77,13 +78,16 @@ def calibrate(
         plain = machine(ceilings, name, device, device_name(device), threads)
         subjects = list(_subjects(models, device, quick, progress))
         profiles = _profiles(subjects, clock, seconds * 5 / 6, progress)
+        cold = [cold_share(s.model, s.inputs, clock, p.whole) for s, p in zip(subjects, profiles, strict=True)]
     progress("fitting")
     runs = [
         run_of(subject.name, subject.group, analyze(subject.program, check=False), found, plain)
         for subject, found in zip(subjects, profiles, strict=True)
     ]
     noise = sum(found.whole.noise for found in profiles) / len(profiles)
-    return fitted(plain, runs, noise=noise, what=f"torch {version('torch')}, {_threads(threads, device)}")
+    colder = [share for share in cold if share is not None]
+    note = f"; with cold caches whole runs take {100 * sum(colder) / len(colder):.0f} % longer" if colder else ""
+    return fitted(plain, runs, noise=noise, note=note, what=f"torch {version('torch')}, {_threads(threads, device)}")
 
 
 def run_of(name: str, group: str, cost: Cost, found: Profile, target: Target) -> Run:
@@ -114,12 +118,12 @@ def sample_of(target: Target, row: Work, seconds: float) -> Sample:
     )
 
 
-def fitted(plain: Target, runs: Sequence[Run], *, noise: float | None, what: str, pull: float | None = None) -> Target:
+def fitted(plain: Target, runs: Sequence[Run], *, noise: float | None, what: str, note: str = "") -> Target:
     """A target with the efficiency that fits the runs; its error is that of runs left out, where groups allow it."""
-    found = fit(runs, pull)
+    found = fit(runs)
     measured = [run.seconds for run in runs]
     several = len({run.group for run in runs}) >= 3
-    error = accuracy(left_out(runs, pull) if several else [found.run_seconds(run) for run in runs], measured)
+    error = accuracy(left_out(runs) if several else [found.run_seconds(run) for run in runs], measured)
     how = "every model predicted by a fit without its like" if several else "on the runs of the fit itself"
     names = ", ".join(dict.fromkeys(run.group or run.name for run in runs))
     efficiency = Efficiency(
@@ -133,7 +137,7 @@ def fitted(plain: Target, runs: Sequence[Run], *, noise: float | None, what: str
         dtype="fp32",
     )
     source = Source(
-        ("efficiency.*", "overhead.*"), f"measured on the machine, {what}", date.today(), "yes", f"error: {error}"
+        ("efficiency.*", "overhead.*"), f"measured on the machine, {what}", date.today(), "yes", f"error: {error}{note}"
     )
     sources = (*plain.sources, source)
     made = replace(plain, efficiency=efficiency, overhead_s=found.overhead_s(), sources=sources)

@@ -38,6 +38,9 @@ class Clock(Protocol):
     def chill(self) -> None:
         """Forget what the caches hold, where that is wanted."""
 
+    def cold(self) -> Clock | None:
+        """A clock on the same device whose runs start with empty caches, where they can be emptied."""
+
 
 class CpuClock:
     """CPU time of this thread with one thread, else wall time."""
@@ -63,6 +66,9 @@ class CpuClock:
 
     def chill(self) -> None:
         """A run finds what the one before left."""
+
+    def cold(self) -> None:
+        """There is no portable way to empty the caches of a CPU."""
 
 
 class CudaClock:
@@ -92,6 +98,10 @@ class CudaClock:
         """Write more than the caches hold."""
         if self._flush is not None:
             self._flush.zero_()
+
+    def cold(self) -> CudaClock:
+        """Every run starts with an empty L2 cache."""
+        return CudaClock(cold=True)
 
 
 @contextmanager

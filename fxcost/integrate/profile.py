@@ -60,6 +60,15 @@ def profile(
     return Profile(whole, ops)
 
 
+def cold_share(model: Callable[..., Any], inputs: Sequence[Any], clock: Clock, warm: Timing) -> float | None:
+    """By which share a whole run with empty caches takes longer than the warm one; None where there is no such clock."""
+    cold = clock.cold()
+    if cold is None:
+        return None
+    with torch.no_grad():
+        return timed(lambda: model(*inputs), cold, seconds=0).best / warm.best - 1
+
+
 def _timed_ops(program: Any, inputs: Sequence[Any], clock: Clock, seconds: float, repeats: int) -> dict[str, float]:
     module, states = module_of(program)
     places = [node for node in module.graph.nodes if node.op == "placeholder"]

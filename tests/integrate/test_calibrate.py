@@ -17,7 +17,7 @@ from fxcost.errors import ModelError, SpecError
 from fxcost.integrate.ceilings import Cache, Ceilings, cpu_caches, device_name, measure_ceilings
 from fxcost.integrate.clock import CpuClock, CudaClock, Timing, measuring, timed
 from fxcost.integrate.probes import probes
-from fxcost.integrate.profile import Profile, exported, profile
+from fxcost.integrate.profile import Profile, cold_share, exported, profile
 from fxcost.passes._achieved import fit
 from fxcost.passes.workload import Workload
 from fxcost.target import parse_target
@@ -157,6 +157,9 @@ class Counting:
     def chill(self) -> None:
         self.chilled += 1
 
+    def cold(self) -> Counting | None:
+        return self
+
 
 def test_a_profile_has_every_op_and_computes_what_the_model_does() -> None:
     seen: list[torch.Tensor] = []
@@ -170,6 +173,15 @@ def test_a_profile_has_every_op_and_computes_what_the_model_does() -> None:
     assert found.whole.repeats == 3
     again = Profile(Timing(0.5, (0.5, 0.5), 1), {called[0]: 0.25}) | found
     assert (again.whole.best, again.whole.halves, again.ops[called[0]]) == (0.5, (0.5, 1.0), 0.25)
+
+
+def test_cold_runs_are_compared_with_the_warm_one() -> None:
+    """A mark before, one by the run itself, one after: two ticks, three times as long as the warm two thirds."""
+    clock = Counting()
+    found = cold_share(lambda: clock.mark(), (), clock, Timing(2 / 3, (2 / 3, 2 / 3), 1))
+    assert found == pytest.approx(2)
+    assert clock.chilled == 3
+    assert cold_share(lambda: None, (), CpuClock(1), Timing(1, (1, 1), 1)) is None
 
 
 def test_timing_and_noise() -> None:
