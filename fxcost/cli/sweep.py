@@ -15,7 +15,7 @@ import typer
 from fxcost.cli.analysis import analyze, check_metrics, widths
 from fxcost.cli.application import app, check_writable, complain, progress, say
 from fxcost.cli.options import AsJson, Asked, Dtype, Strict, Tie, takes_model
-from fxcost.errors import CaptureError, SpecError
+from fxcost.errors import CaptureError, ModelError, SpecError
 
 if TYPE_CHECKING:
     from fxcost.cost import Cost
@@ -92,7 +92,7 @@ def sweep(
         name: cost.plan_sweep(sizes, _known(cost, point, models), ties, names, dtype) for name, cost in costs.items()
     }
     try:
-        _show(Sweeps(plans), output, as_csv=as_csv, as_json=as_json)
+        _show(Sweeps(plans, named=len(models) > 1), output, as_csv=as_csv, as_json=as_json)
     except KeyboardInterrupt:
         complain("interrupted")
         raise typer.Exit(130) from None
@@ -114,10 +114,10 @@ def _captured(asked: Asked, models: list[str], jobs: int | None, where: str | No
         for model in models:
             try:
                 found[model] = analyze(replace(asked, model=model), strict=strict)[0]
-            except CaptureError as error:
+            except ModelError as error:
                 if len(models) == 1:
                     raise
-                complain(str(error))
+                complain(f"{model}: {error}")
         return _some(found, models)
     from fxcost.ir.specs import split_named
     from fxcost.models import map_models

@@ -27,9 +27,13 @@ _INT64 = (-(2**63), 2**63 - 1)
 
 @dataclass(frozen=True)
 class Sweeps:
-    """Sweeps of one or several models over the same grid with the same columns, by model name."""
+    """Sweeps of one or several models over the same grid with the same columns, by model name.
+
+    With `named`, the first column says which model a row is about.
+    """
 
     plans: Mapping[str, Plan]
+    named: bool = False
 
     @property
     def first(self) -> Plan:
@@ -39,7 +43,7 @@ class Sweeps:
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of all columns."""
-        return ((MODEL,) if len(self.plans) > 1 else ()) + self.first.columns
+        return ((MODEL,) if self.named else ()) + self.first.columns
 
     @property
     def points(self) -> int:
@@ -49,7 +53,7 @@ class Sweeps:
     def slices(self, outside: dict[str, int], progress: Callable[[str], None]) -> Iterator[tuple[str, Slice]]:
         """Every slice of every model with the model's name; empty cells are counted in `outside` as they pass."""
         for name, plan in self.plans.items():
-            before = f"{name}: " if len(self.plans) > 1 else ""
+            before = f"{name}: " if self.named else ""
             for part in plan.slices(progress=lambda text, before=before: progress(before + text)):  # type: ignore[misc]
                 for metric in plan.metrics:
                     key = before + metric.name
@@ -60,7 +64,7 @@ class Sweeps:
         """What a reader of the numbers must know: cells that are empty, and totals that are no more than bounds."""
         found = []
         for name, plan in self.plans.items():
-            before = f"{name}: " if len(self.plans) > 1 else ""
+            before = f"{name}: " if self.named else ""
             for metric in plan.metrics:
                 count = outside.get(before + metric.name, 0)
                 if count:
@@ -109,14 +113,14 @@ def write_csv(sweeps: Sweeps, slices: Iterable[tuple[str, Slice]], out: IO[str])
     writer.writerow(sweeps.columns)
     for name, part in slices:
         columns = [part.cells(column) for column in part.columns]
-        writer.writerows(zip(*(([[name] * len(part)] if len(sweeps.plans) > 1 else []) + columns), strict=True))
+        writer.writerows(zip(*(([[name] * len(part)] if sweeps.named else []) + columns), strict=True))
 
 
 def rows(sweeps: Sweeps, slices: Iterable[tuple[str, Slice]]) -> Iterator[dict[str, Any]]:
     """One mapping a point, the model first where there are several."""
     for name, part in slices:
         for row in part.rows():
-            yield {MODEL: name, **row} if len(sweeps.plans) > 1 else row
+            yield {MODEL: name, **row} if sweeps.named else row
 
 
 def document(sweeps: Sweeps, slices: Iterable[tuple[str, Slice]]) -> dict[str, Any]:
@@ -140,14 +144,14 @@ def _write_parquet(sweeps: Sweeps, slices: Iterable[tuple[str, Slice]], path: Pa
             columns = {
                 column: _arrow(arrow, values, schema.field(column).type) for column, values in part.columns.items()
             }
-            if len(sweeps.plans) > 1:
+            if sweeps.named:
                 columns = {MODEL: arrow.array([name] * len(part)), **columns}
             writer.write_table(arrow.table(columns, schema=schema))
 
 
 def _schema(arrow: Any, sweeps: Sweeps) -> Any:
     """Types of the columns, wide enough for every slice that is to come."""
-    fields = [arrow.field(MODEL, arrow.string())] if len(sweeps.plans) > 1 else []
+    fields = [arrow.field(MODEL, arrow.string())] if sweeps.named else []
     grid = sweeps.first.grid
     swept = {axis.name for axis in grid.axes}
     for name in grid.names:
@@ -178,5 +182,8 @@ def _arrow(arrow: Any, column: np.ndarray[Any, Any], kind: Any) -> Any:
     mask = np.ma.getmaskarray(column)
     if arrow.types.is_decimal(kind):
         cells = [None if hidden else int(cell) for cell, hidden in zip(np.ma.getdata(column), mask, strict=True)]
-        return arrow.array(cells, type=kind)
+        try:
+            return arrow.array(cells, type=kind)
+        except arrow.ArrowInvalid as error:
+            raise SpecError("a number has more than the 76 digits that parquet holds; write a .csv file") from error
     return arrow.array(np.ma.getdata(column).astype(kind.to_pandas_dtype()), mask=mask, type=kind)
