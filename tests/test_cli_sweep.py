@@ -98,7 +98,16 @@ def test_files(ending: str, tmp_path: Path) -> None:
 def test_parquet_holds_totals_of_any_size(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="the extra `parquet` is not installed")
     place = tmp_path / "large.parquet"
-    line: list[str | Path] = ["sweep", DATA / "resnet18.mlir", "--over", "H=7,1000000000", "--tie", "W=H", "--at", "N=1000000"]
+    line: list[str | Path] = [
+        "sweep",
+        DATA / "resnet18.mlir",
+        "--over",
+        "H=7,1000000000",
+        "--tie",
+        "W=H",
+        "--at",
+        "N=1000000",
+    ]
     assert run(*line, "-o", place).code == 0
     expected = fxcost.analyze(str(DATA / "resnet18.mlir")).macs(N=10**6, H=10**9, W=10**9)
     assert expected > 2**63
