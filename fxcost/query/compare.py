@@ -12,7 +12,7 @@ from fxcost.ir.expr import Expr
 from fxcost.ir.graph import Standing
 from fxcost.ir.symbols import SymbolInfo
 from fxcost.passes._rates import RateFormula
-from fxcost.query.crossover import Question, Span, difference, intersection, regions, spans_text, union
+from fxcost.query.crossover import Question, Span, intersection, regions, spans_text, union
 from fxcost.query.quantity import Quantity, without_pinned
 from fxcost.query.rates import exact
 
@@ -86,12 +86,13 @@ def compare(
     loads = [load for side in (first, second) if isinstance(side, RateFormula) for t in side.terms for load in t.loads]
     for held, region in regions(loads, question):
         left, right = _on_one_scale(first, second, held)
-        no_more = question.where(left, right, names)
-        no_less = question.where(right, left, names[::-1])
-        equal = intersection(intersection(no_more.spans, no_less.spans), region)
-        spans["equal"] += equal
-        spans["less"] += difference(intersection(no_more.spans, region), equal)
-        spans["more"] += difference(intersection(no_less.spans, region), equal)
+        # Each answer is proven by itself: where one is not known, the others must not be taken for it.
+        less = question.where(left + 1, right, names)
+        more = question.where(right + 1, left, names[::-1])
+        no_more, no_less = question.where(left, right, names), question.where(right, left, names[::-1])
+        spans["less"] += intersection(less.spans, region)
+        spans["more"] += intersection(more.spans, region)
+        spans["equal"] += intersection(intersection(no_more.spans, no_less.spans), region)
         said += [no_more.proof, no_less.proof]
         methods += [no_more.method, no_less.method]
     step = question.info.multiple_of

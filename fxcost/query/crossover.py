@@ -193,10 +193,10 @@ def crossover(
         slow, fast = _scaled(compute, memory, held)
         no_less = question.where(fast, slow, ("memory time", "compute time"))
         no_more = question.where(slow, fast, ("compute time", "memory time"))
-        ties = intersection(intersection(no_less.spans, no_more.spans), region)
-        spans["ties"] += ties
-        spans["compute"] += difference(intersection(no_less.spans, region), ties)
-        spans["memory"] += difference(intersection(no_more.spans, region), ties)
+        spans["ties"] += intersection(intersection(no_less.spans, no_more.spans), region)
+        # Strictly, by themselves: where ties are not known beyond what was tried, neither side is taken for proven.
+        spans["compute"] += intersection(question.where(fast + 1, slow, ("memory time", "compute time")).spans, region)
+        spans["memory"] += intersection(question.where(slow + 1, fast, ("compute time", "memory time")).spans, region)
         where = " and ".join(condition_text(c, holds) for c, holds in held.items())
         answer = no_less if no_less.spans else no_more
         said.append((f"where {where}: " if where else "") + answer.proof)
@@ -289,33 +289,20 @@ def _inside(size: int, span: Span) -> bool:
 
 def intersection(a: Iterable[Span], b: Iterable[Span]) -> tuple[Span, ...]:
     """Sizes in both."""
-    found = []
-    right = list(b)
-    for low, high in a:
-        for other_low, other_high in right:
-            first = max(low, other_low)
-            last = high if other_high is None else other_high if high is None else min(high, other_high)
-            if last is None or first <= last:
-                found.append((first, last))
+    left, right = union(a), union(b)
+    found: list[Span] = []
+    i = j = 0
+    while i < len(left) and j < len(right):
+        (low, high), (other_low, other_high) = left[i], right[j]
+        first = max(low, other_low)
+        last = high if other_high is None else other_high if high is None else min(high, other_high)
+        if last is None or first <= last:
+            found.append((first, last))
+        if high is None or (other_high is not None and other_high < high):
+            j += 1
+        else:
+            i += 1
     return union(found)
-
-
-def difference(a: Iterable[Span], b: Iterable[Span]) -> tuple[Span, ...]:
-    """Sizes in `a` and not in `b`."""
-    left: list[Span] = list(a)
-    for low, high in b:
-        kept: list[Span] = []
-        for first, last in left:
-            apart = (last is not None and last < low) or (high is not None and high < first)
-            if apart:
-                kept.append((first, last))
-                continue
-            if first < low:
-                kept.append((first, low - 1))
-            if high is not None and (last is None or last > high):
-                kept.append((high + 1, last))
-        left = kept
-    return tuple(left)
 
 
 def union(*parts: Iterable[Span]) -> tuple[Span, ...]:

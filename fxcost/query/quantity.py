@@ -117,8 +117,10 @@ class Quantity:
 
     def doubled(self, name: str, **sizes: int) -> Fraction:
         """How many times larger the quantity is when a symbol doubles, at a point, exactly."""
-        before, after = self.at(sizes), self.at({**sizes, name: 2 * sizes.get(name, 0)})
-        if name not in sizes or not isinstance(before, int) or not isinstance(after, int):
+        if name not in sizes:
+            raise SpecError(f"{self.name} with {name} doubled: give every symbol a size")
+        before, after = self.at(sizes), self.at({**sizes, name: 2 * sizes[name]})
+        if not isinstance(before, int) or not isinstance(after, int):
             raise SpecError(f"{self.name} with {name} doubled: give every symbol a size")
         if not before:
             raise SpecError(f"{self.name} is zero there: no multiple of it")
