@@ -28,6 +28,7 @@ class Cell(nn.Module):
         self.pool = nn.AvgPool2d(2)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Run both branches in the order in which they are written."""
         x = self.stem(x)
         narrow = self.pool(torch.relu(self.narrow(x)))
         kept = torch.cat([x, x], 1)
