@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fxcost.ir.graph import Graph
+from fxcost.passes.memory_plan import Plan
+from fxcost.passes.memory_plan_graph import plan_of
 from fxcost.passes.schedule import BestOrder
 from fxcost.passes.schedule_check import check_schedule
 from fxcost.passes.timeline import Timeline, timeline
@@ -42,6 +44,26 @@ class Schedule(BestOrder):
 
         at = ", ".join(f"{name}={size}" for name, size in self.point.items())
         draw_schedule(self.graph, self, at, self.timelines(), Path(path))
+
+    def plan(
+        self, capacity: int | Sequence[int] | None = None, *, alignment: int = 1, time_limit: float = 60.0
+    ) -> Plan:
+        """Offsets of every block in an arena, in this order: at the peak where they can be packed that tightly.
+
+        `capacity` is the arena's bytes, or those of several banks; without it the least height is sought. Raises as
+        `fxcost.plan`.
+        """
+        fold = bool(self.folded)
+        return plan_of(
+            self.graph,
+            self.facts,
+            self.point,
+            self.order,
+            fold=fold,
+            capacity=capacity,
+            alignment=alignment,
+            time_limit=time_limit,
+        )
 
     def apply(self, program: Any) -> Any:
         """The program that was analysed, with its nodes in this order; nodes of parameters alone become constants.

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import fxcost
+from fxcost.passes.memory_plan_check import check_plan
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 
@@ -37,3 +38,13 @@ def test_the_highest_step_is_the_owner_of_the_peak() -> None:
     owner = cost.peak_owner(**at)
     assert line.steps[line.highest].node == owner.node
     assert {(life.value, life.bytes) for life in line.alive(line.highest)} == set(owner.alive)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2"])
+def test_a_schedule_is_packed_at_its_peak(name: str) -> None:
+    """Offsets without a byte lost, as the checker of plans sees them."""
+    found = fxcost.analyze(DATA / f"{name}.mlir").schedule({"N": 1, "H": 96, "W": 96})
+    plan = found.plan()
+    assert plan.optimal
+    assert plan.height == found.peak
+    assert check_plan(plan.buffers, plan.offsets) == (found.peak,)
