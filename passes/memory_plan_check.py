@@ -2,11 +2,44 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 
 from fxcost.errors import SpecError
 from fxcost.passes.memory_plan_problem import Request
+
+CHUNK = 2_000
+Place = tuple[int, int, int, str]  # bank, offset, end, id
+
+
+class _Alive:
+    """Places in order of their addresses, in chunks, so that a quarter of a million at once are no burden."""
+
+    def __init__(self) -> None:
+        self.chunks: list[list[Place]] = [[]]
+        self.least: list[Place] = []  # the first of every chunk but the first
+
+    def add(self, here: Place) -> list[Place]:
+        """Put one in; returns its neighbours."""
+        k = bisect_right(self.least, here)
+        chunk = self.chunks[k]
+        at = bisect_left(chunk, here)
+        before = chunk[at - 1 : at] or next((c[-1:] for c in reversed(self.chunks[:k]) if c), [])
+        after = chunk[at : at + 1] or next((c[:1] for c in self.chunks[k + 1 :] if c), [])
+        chunk.insert(at, here)
+        if len(chunk) > CHUNK:
+            half = chunk[CHUNK // 2 :]
+            del chunk[CHUNK // 2 :]
+            self.chunks.insert(k + 1, half)
+            self.least.insert(k, half[0])
+        return before + after
+
+    def remove(self, here: Place) -> None:
+        k = bisect_right(self.least, here)
+        chunk = self.chunks[k]
+        del chunk[bisect_left(chunk, here)]
+        if not chunk and k:
+            del self.chunks[k], self.least[k - 1]
 
 
 def check_plan(
@@ -34,22 +67,21 @@ def check_plan(
         if limit is not None and end > limit:
             raise SpecError(f"buffer {request.id!r} ends at {end}, beyond its arena of {limit} bytes")
         heights[bank] = max(heights[bank], end)
-    events = [(r.lower, 1, r) for r in requests if r.size and r.lower < r.upper]
-    events += [(r.upper, 0, r) for _, _, r in events]
-    events.sort(key=lambda event: event[:2])
-    alive: list[tuple[int, int, int, str]] = []  # (bank, offset, end, id), sorted
-    for _, born, request in events:
+    real = [i for i, r in enumerate(requests) if r.size and r.lower < r.upper]
+    events = [(requests[i].lower, 1, i) for i in real] + [(requests[i].upper, 0, i) for i in real]
+    events.sort()
+    alive = _Alive()
+    for _, born, i in events:
+        request = requests[i]
         start = offsets[request.id]
         here = (bank_of[request.id], start, start + request.size, request.id)
-        at = bisect_left(alive, here)
         if not born:
-            del alive[at]
+            alive.remove(here)
             continue
-        for other in alive[max(at - 1, 0) : at + 1]:
+        for other in alive.add(here):
             if other[0] == here[0] and other[1] < here[2] and here[1] < other[2]:
                 raise SpecError(
                     f"buffers {other[3]!r} at {other[1]}..{other[2]} and {request.id!r} at {start}..{here[2]} overlap "
                     f"at time {request.lower}"
                 )
-        alive.insert(at, here)
     return tuple(heights)

@@ -26,8 +26,15 @@ MAX_PAIRS = 3_000_000
 """Conflicting pairs beyond which the portfolio is left out: it looks at every pair once an order."""
 
 
+MAX_SWEPT = 50_000
+"""Buffers beyond which a sweep rounds sizes to eight classes an octave and never joins gaps: it takes the same time
+for each buffer then, however many there are."""
+
+
 def conflicts(requests: Sequence[Request], limit: int = MAX_PAIRS) -> list[list[int]] | None:
-    """For each buffer the numbers of those that live at the same time; None beyond `limit` pairs."""
+    """For each buffer the numbers of those that live at the same time; None for too many."""
+    if len(requests) > MAX_SWEPT:
+        return None
     order = sorted(range(len(requests)), key=lambda i: requests[i].lower)
     found: list[list[int]] = [[] for _ in requests]
     alive: list[int] = []
@@ -122,6 +129,25 @@ def sweep(requests: Sequence[Request]) -> list[int]:
             else:
                 starts.insert(k, start)
                 ends[start] = end
+    return offsets
+
+
+def _by_class(requests: Sequence[Request], events: Sequence[tuple[int, int, int]]) -> list[int]:
+    """A sweep that hands out blocks of rounded sizes and reuses them for the same rounded size."""
+    offsets = [0] * len(requests)
+    free: dict[int, list[int]] = {}
+    top = 0
+    for _, born, i in events:
+        size = requests[i].size
+        step = 1 << max(size.bit_length() - 4, 0)
+        rounded = -(-size // step) * step
+        same = free.setdefault(rounded, [])
+        if not born:
+            same.append(offsets[i])
+        elif same:
+            offsets[i] = same.pop()
+        else:
+            offsets[i], top = top, top + rounded
     return offsets
 
 
