@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parents[1] / "examples"
-SLOW = {"04_language_model.py"}  # captures 32 layers
+SLOW = {"04_language_model.py", "06_design_space.py"}  # captures 32 layers, 26 blocks
 
 # What each must print, and where the number comes from.
 PRINTED = {
@@ -70,6 +70,12 @@ PRINTED = {
         "186",  # 93^2 x 96 + 47^2 x 96 = 1,042,368 <= 2^20; at 187 it is 94^2 x 96 + 47^2 x 96 = 1,060,320
         "146",  # 73^2 x 96 = 511,584 <= 2^19; 74^2 x 96 = 525,696
         "104 x 104",  # 52^2 x 96 + 26^2 x 96 = 324,480 <= 320 KiB
+    ],
+    "06_design_space.py": [
+        "3,072 networks of 26 different blocks",  # 8^3 x 6 resolutions; 3 stages x 4 x 2 blocks, stem, head
+        "51,200",  # 8 x 40^2 in, 3 x 8 x 40^2 out of the first expansion
+        "macs            5,756,880  same",
+        "by formulas: same",
     ],
 }
 

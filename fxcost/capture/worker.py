@@ -18,4 +18,4 @@ def one_thread() -> None:
 def built(model: Any) -> Any:
     """The model itself; a function is called for it, on the meta device as a factory in a file would be."""
     is_factory = callable(model) and not isinstance(model, str | nn.Module | torch.export.ExportedProgram)
-    return build(model, getattr(model, "__qualname__", "the factory")) if is_factory else model
+    return build(model, getattr(model, "__qualname__", str(model))) if is_factory else model
