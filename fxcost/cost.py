@@ -254,7 +254,8 @@ class Cost:
             symbols = [s for s in self.graph.symbols if s.kind == "size"]
             found.append(solve(counted, wrt, symbols, at, tie))
         if timed:
-            question = self._question(wrt, self._point(at or {}), dict(tie or {}))
+            # A formula in seconds is that of this graph: where a variant runs, ask `at_point(...)` of its own.
+            question = self._question(wrt, self._point(at or {}), dict(tie or {}), domain=self.graph.domain)
             in_memory = question.under(self.facts[Totals].guards)
             found += [solve_rate(c, in_memory if c.formula.conditions else question) for c in timed]
         return combined(found) if len(found) > 1 else found[0]
@@ -378,7 +379,9 @@ class Cost:
         return self.rate(metric, target)
 
     def _guards(self, metric: str) -> tuple[Predicate, ...]:
-        return self._domain + (self.facts[Totals].guards if metric in IN_MEMORY or metric in RATE_UNITS else ())
+        if metric in RATE_UNITS:
+            return self.graph.domain + self.facts[Totals].guards
+        return self._domain + (self.facts[Totals].guards if metric in IN_MEMORY else ())
 
     def _apart(self, other: Cost, targets: tuple[str | Target | None, str | Target | None]) -> tuple[str, str]:
         """Names that tell two costs of one model apart: the machines, or the first option that differs."""
@@ -492,10 +495,7 @@ class Cost:
         from fxcost.passes.schedule import schedule
         from fxcost.schedule import Schedule
 
-        point = self._point(at or {})
-        here = self.at_point(point)
-        known = {s.name for s in here.graph.symbols}
-        within = {name: size for name, size in point.items() if name in known}
+        here, within = self._within(self._point(at or {}))
         found = schedule(here.graph, here.facts, within, time_limit, fold=fold)
         return Schedule(**vars(found), graph=here.graph, facts=here.facts, point=within, origins=self.origin.nodes)
 
@@ -512,9 +512,14 @@ class Cost:
         """The best order as a function of `wrt`: which order for which sizes, each proven; see `fxcost.query.orders`."""
         from fxcost.query.orders import best_orders
 
-        point = self._point(at or {})
-        here = self.at_point(point)
+        here, point = self._within(self._point(at or {}))
         return best_orders(here.graph, here.facts, wrt, point, tie, fold=fold, time_limit=time_limit, progress=progress)
+
+    def _within(self, point: Mapping[str, int]) -> tuple[Cost, dict[str, int]]:
+        """The cost whose nodes run at a point, and the sizes of the point that it knows: a variant has fewer symbols."""
+        here = self.at_point(point)
+        known = {s.name for s in here.graph.symbols}
+        return here, {name: size for name, size in point.items() if name in known}
 
     def min_peak_memory(
         self,
@@ -529,8 +534,7 @@ class Cost:
         Sizes may be given in `at` or by name. Raises SpecError where more than one size is left that decides the order,
         Infeasible where nothing could be proven in the time limit.
         """
-        point = self._point({**(at or {}), **sizes})
-        here = self.at_point(point)
+        here, point = self._within(self._point({**(at or {}), **sizes}))
         if all(s.name in point for s in here.graph.symbols if s.kind == "size"):
             return here.schedule(point, time_limit).peak
         orders = here.best_orders(wrt, point, tie, time_limit)
@@ -561,8 +565,7 @@ class Cost:
         """Whether an order found at one point is best at another one, too."""
         from fxcost.passes.schedule import judge
 
-        point = self._point(at)
-        here = self.at_point(point)
+        here, point = self._within(self._point(at))
         return judge(here.graph, here.facts, point, found, time_limit)
 
     def fit(
@@ -686,7 +689,7 @@ class Cost:
             estimates[estimate.target.name] = estimate
             answers[estimate.target.name] = self.fit(target, shown, dtype=dtype)
             if any(s.kind == "size" for s in here.graph.symbols):
-                crossovers[estimate.target.name] = here.crossover(target, at=shown, dtype=dtype)
+                crossovers[estimate.target.name] = self.crossover(target, at=shown, dtype=dtype)
         return Summary(
             model=self.graph.name,
             mode=self.mode,

@@ -60,10 +60,12 @@ def solve(
         say(compact(frontier_data(corners)) if as_json else frontier_text(corners))
         feasible = corners.feasible
     else:
-        timed = [
-            cost.rate(name, machine, dtype).against(op, limit) for name, op, limit in rates for machine in machines
-        ]
-        solution = cost.solve([*given, *timed], wrt=wanted, at=point, tie=ties)
+        here = cost.at_point(point or {}) if rates else cost
+        if here is not cost:  # the nodes that run there are others
+            given = [parse_constraint(text, here.quantities) for text in counted]
+            point = {name: size for name, size in (point or {}).items() if name in here.symbols}
+        timed = [here.rate(name, m, dtype).against(op, limit) for name, op, limit in rates for m in machines]
+        solution = here.solve([*given, *timed], wrt=wanted, at=point, tie=ties)
         say(compact(solution_data(solution)) if as_json else solution_text(solution))
         feasible = solution.feasible
     if not feasible:
