@@ -93,6 +93,8 @@ def map_models(
     A candidate that fails has an error instead of a cost, and so has one that takes its worker process along. Raises
     SpecError for an executor of threads. A script that calls this has its own code under `if __name__ == "__main__":`.
     """
+    if isinstance(candidates, str):
+        raise SpecError(f"map_models takes several models, found the one text {candidates!r}; put it into a list")
     pairs = [each if isinstance(each, tuple) and len(each) == 2 else (each, specs) for each in candidates]
     found = map_items(partial(_analysed, options=options), pairs, executor, jobs=jobs, chunk=chunk, progress=progress)
     rows = []

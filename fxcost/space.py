@@ -35,19 +35,29 @@ CHUNK = 1000
 class Block:
     """A block of a model: `make(*arguments)` builds it, `spec` is its input, with image sizes as names.
 
-    Equal blocks are captured once, so arguments are hashable and decide alone what is built.
+    Equal blocks are captured once, so arguments are hashable and decide alone what is built. A block that occurs twice in
+    a model has its own weights each time.
     """
 
     make: Callable[..., Any]
     arguments: tuple[Any, ...]
     spec: str
 
+    def __post_init__(self) -> None:
+        """Refuse arguments that cannot be compared by value."""
+        try:
+            hash(self.arguments)
+        except TypeError as error:
+            raise SpecError(
+                f"{self}: its arguments must be hashable ({error}); give tuples instead of lists"
+            ) from error
+
     def __call__(self) -> Any:
         """The block as a module."""
         return self.make(*self.arguments)
 
     def __str__(self) -> str:
-        return f"{self.make.__name__}({', '.join(map(str, self.arguments))})"
+        return f"{getattr(self.make, '__name__', self.make)}({', '.join(map(str, self.arguments))})"
 
 
 @dataclass(frozen=True)

@@ -118,3 +118,5 @@ def test_what_analyze_refuses_is_an_error_of_every_candidate(pool: Executor) -> 
     assert "accounting='other'" in (found[0].error or "")
     with pytest.raises(SpecError, match="jobs=0"):
         fxcost.map_models([narrow], "N,3,H,W", jobs=0)
+    with pytest.raises(SpecError, match="put it into a list"):
+        fxcost.map_models("torchvision:resnet18", "N,3,H,W")

@@ -263,3 +263,8 @@ def test_sizes_outside_a_block_s_range() -> None:
 def test_a_block_that_cannot_be_built() -> None:
     with pytest.raises(CaptureError, match=r"block Conv2d\(3, 6\): "):
         capture_blocks([Block(nn.Conv2d, (3, 6), "N,3,H,W")])
+
+
+def test_arguments_that_cannot_be_compared() -> None:
+    with pytest.raises(SpecError, match="give tuples instead of lists"):
+        Block(nn.Conv2d, ([3], 6), "N,3,H,W")

@@ -56,8 +56,15 @@ def complain(message: str) -> None:
 
 def say(text: str) -> None:
     """Print a result; leave quietly where its reader went away (`fxcost ops | head`)."""
-    try:
+    with reader_may_leave():
         print(text, flush=True)
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """Around what writes to standard output."""
+    try:
+        yield
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit from None

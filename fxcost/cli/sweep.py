@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fxcost.cli.analysis import analyze, check_metrics, widths
-from fxcost.cli.application import app, check_writable, complain, progress, say
+from fxcost.cli.application import app, check_writable, complain, progress, reader_may_leave, say
 from fxcost.cli.options import AsJson, Asked, Dtype, Strict, Tie, takes_model
 from fxcost.errors import CaptureError, ModelError, SpecError
 
@@ -185,7 +185,9 @@ def _show(sweeps: Sweeps, output: Path | None, *, as_csv: bool, as_json: bool) -
             notes = write_sweep(sweeps, output, show)
         complain(f"{output}: {sweeps.points:,} points")
     elif as_csv:
-        write_csv(sweeps, sweeps.slices(outside, lambda _: None), sys.stdout)
+        with reader_may_leave():
+            write_csv(sweeps, sweeps.slices(outside, lambda _: None), sys.stdout)
+            sys.stdout.flush()
         notes = sweeps.notes(outside)
     else:
         if sweeps.points > MOST_ON_SCREEN:

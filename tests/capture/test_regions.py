@@ -75,3 +75,14 @@ def test_a_branch_on_a_batch_of_one_becomes_a_region() -> None:
     assert "N" not in " ".join(cost.domain)
     for batch, length in [(1, 7), (2, 7), (5, 1), (1, 1)]:
         assert cost.macs(N=batch, S=length) == count(model, torch.rand(batch, length, 8))
+
+
+def test_a_sweep_goes_over_regions() -> None:
+    """A batch of one runs another graph: counts and latencies are that graph's there."""
+    cost = fxcost.analyze(Branching(10_000).eval(), "N,S,8")
+    metrics = ["macs", "peak_memory", "roofline:t4", "energy:t4"]
+    for row in cost.sweep({"N": range(1, 5), "S": [1, 7, 4096]}, metrics=metrics):
+        point = {"N": row["N"], "S": row["S"]}
+        estimate = cost.on("t4", at=point)
+        assert (row["macs"], row["peak_memory"]) == (cost.macs(**point), cost.peak_memory(**point))
+        assert (row["roofline:t4"], row["energy:t4"]) == (estimate.roofline, estimate.energy)
