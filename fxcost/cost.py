@@ -341,6 +341,18 @@ class Cost:
                 names = self._apart(other, targets)
         return compare(sides[0], sides[1], question, names, metric)
 
+    def plot_comparison(
+        self, other: Cost, path: str | Path, found: Comparison, target: tuple[str | Target, str | Target] | None = None
+    ) -> None:
+        """Draw both costs of a comparison along its size, crossings marked; raises SpecError without matplotlib."""
+        from fxcost.query.compare import sample
+        from fxcost.report.curves import draw_comparison
+
+        targets: tuple[str | Target | None, str | Target | None] = target or (None, None)
+        sides = (self._side(found.metric, targets[0]), other._side(found.metric, targets[1]))
+        sizes, values = sample(found, sides)
+        draw_comparison(found, sizes, values, sides[0].unit, Path(path))
+
     def compare_over(
         self,
         other: Cost,

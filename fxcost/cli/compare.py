@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fxcost.cli.analysis import analyze, check_free, load_machines
-from fxcost.cli.application import app, say
+from fxcost.cli.application import app, check_writable, say
 from fxcost.cli.options import AsJson, Asked, Targets, Tie, takes_model
 from fxcost.errors import SpecError, UnknownName, nearest
 
@@ -29,6 +30,9 @@ def compare(
     ] = None,
     tie: Tie = None,
     target: Targets = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE.png|svg", help="Draw both along the size.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """For which sizes one model needs less than another, exactly."""
@@ -40,6 +44,11 @@ def compare(
 
     if metric not in {*UNITS, *RATE_UNITS}:
         raise UnknownName(f"there is no quantity {metric!r}{nearest(metric, [*UNITS, *RATE_UNITS])}")
+    if plot is not None:
+        from fxcost.report.pictures import check_picture
+
+        check_writable(plot)
+        check_picture(plot)
     ties, machines = parse_ties(tie), load_machines(target, None)
     if len(machines) > 2:
         raise SpecError(f"two models are compared on one machine or on two, found {len(machines)}")
@@ -49,4 +58,6 @@ def compare(
         check_free(each, wanted)
     on = None if not machines else (machines[0], machines[-1])
     found = cost.compare(second, metric, wanted, point, ties, on)
+    if plot is not None:
+        cost.plot_comparison(second, plot, found, on)
     say(compact(comparison_data(found)) if as_json else comparison_text(found))

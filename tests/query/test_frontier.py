@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -83,3 +84,16 @@ def test_compare_on_the_command_line() -> None:
     assert json.loads(answer(other))["more"] == [[1, None]]
     assert shell("compare DATA/resnet18.mlir DATA/resnet18.mlir --metric nothing").code == 2
     assert shell("compare DATA/resnet18.mlir DATA/resnet18.mlir --at N=1").code == 2
+
+
+def test_a_comparison_as_a_picture(tmp_path: Path) -> None:
+    """Both names and the crossing are in the picture; a name that is no picture's is refused before any work."""
+    path = tmp_path / "curves.svg"
+    line = "compare DATA/tiny_llama.mlir DATA/tiny_llama.mlir --metric roofline --target t4 --target jetson-orin-nano-8gb"
+    ran = shell(f"{line} --at N=1 --plot {path}")
+    assert (ran.code, ran.err) == (0, "")
+    text = path.read_text()
+    assert "t4" in text
+    assert "roofline along S" in text
+    assert shell(f"{line} --at N=1 --plot {tmp_path}/curves.txt").code == 2
+    assert [p.name for p in tmp_path.iterdir()] == ["curves.svg"]
