@@ -14,9 +14,10 @@ from fxcost.ir.graph import Standing
 from fxcost.ir.reader import parse_expr
 from fxcost.ir.symbols import SymbolInfo
 from fxcost.passes._rates import RateFormula
-from fxcost.query.crossover import Question, Span, intersection, regions, spans_text, union
+from fxcost.query.crossover import Question, regions
 from fxcost.query.quantity import Quantity, without_pinned
 from fxcost.query.rates import exact
+from fxcost.query.spans import Span, contains, intersection, spans_text, union
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,7 +57,7 @@ class Comparison:
     def cheaper_at(self, size: int) -> str | None:
         """The name of the cheaper one at a size, "equal", or None where nothing is known."""
         for answer, spans in ((self.names[0], self.less), (self.names[1], self.more), ("equal", self.equal)):
-            if any(low <= size and (high is None or size <= high) for low, high in spans):
+            if any(contains(span, size) for span in spans):
                 return answer
         return None
 

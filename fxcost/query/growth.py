@@ -17,6 +17,7 @@ from fxcost.ir.predicate import Predicate, decide
 from fxcost.ir.symbols import SymbolInfo
 from fxcost.query.classes import period_of, polynomial
 from fxcost.query.solve import holds_at, intervals
+from fxcost.query.spans import Span
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,7 +118,7 @@ class Line:
         """True when the value is in the set."""
         return bool(mask & self.only(value))
 
-    def intervals(self, mask: Mask) -> tuple[tuple[int, int | None], ...]:
+    def intervals(self, mask: Mask) -> tuple[Span, ...]:
         """Closed intervals of the values of a set; beyond the limit only where every class is in it."""
         found = intervals(self.near[mask.near], self.info.multiple_of)
         if self.classes and mask.far.all():

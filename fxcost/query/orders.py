@@ -26,12 +26,10 @@ from fxcost.passes.storage import Storage
 from fxcost.pipeline import Facts
 from fxcost.query.growth import Growth, Line, Mask
 from fxcost.query.solve import range_guards, substitution
+from fxcost.query.spans import Span, contains
 
 FAILURES = 3
 """Sizes that may stay open before no more are tried."""
-
-Intervals = tuple[tuple[int, int | None], ...]
-"""Closed intervals of sizes; None where there is no end."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class OrderPiece:
 
     order: tuple[int, ...]
     peak: Expr
-    where: Intervals
+    where: tuple[Span, ...]
     proofs: tuple[str, ...]
 
 
@@ -56,7 +54,7 @@ class Orders:
 
     wrt: str
     pieces: tuple[OrderPiece, ...]
-    open: Intervals
+    open: tuple[Span, ...]
     reasons: tuple[str, ...]
     min_peak_memory: Expr | None
     scales: tuple[str, ...]
@@ -79,7 +77,7 @@ class Orders:
     def piece_at(self, size: int) -> OrderPiece | None:
         """The piece whose order is proven best at a size, None where that is open."""
         for piece in self.pieces:
-            if any(low <= size and (high is None or size <= high) for low, high in piece.where):
+            if any(contains(span, size) for span in piece.where):
                 return piece
         return None
 

@@ -11,6 +11,7 @@ from fxcost.ir.predicate import Predicate, replace_symbols
 from fxcost.ir.prove import replaced, sign_of_factor
 from fxcost.ir.symbols import SymbolInfo
 from fxcost.query.growth import Growth, Line, Mask
+from fxcost.query.spans import Span, contains
 
 MOST_TERMS = 64
 """A formula of more alternatives is left as it is."""
@@ -21,7 +22,7 @@ class Piece:
     """A term that is the largest for the sizes in `where`, closed intervals of the symbol."""
 
     term: Expr
-    where: tuple[tuple[int, int | None], ...]
+    where: tuple[Span, ...]
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,13 @@ class Pieces:
 
     wrt: str
     pieces: tuple[Piece, ...]
-    open: tuple[tuple[int, int | None], ...]
+    open: tuple[Span, ...]
     boundaries: tuple[tuple[int, str], ...]
 
     def at(self, size: int) -> Expr | None:
         """The ruling term at a size, None outside of what is known."""
         for piece in self.pieces:
-            if any(low <= size and (high is None or size <= high) for low, high in piece.where):
+            if any(contains(span, size) for span in piece.where):
                 return piece.term
         return None
 

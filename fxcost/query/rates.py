@@ -14,8 +14,9 @@ from math import ceil, floor, lcm
 from fxcost.ir.expr import Expr, const, maximum, total
 from fxcost.ir.graph import Standing
 from fxcost.passes._rates import Loads, RateConstraint, RateFormula, Residence
-from fxcost.query.crossover import Answer, Question, Span, condition_text, intersection, regions, union
+from fxcost.query.crossover import Answer, Question, condition_text, regions
 from fxcost.query.solve import Solution
+from fxcost.query.spans import Span, intersection, union
 
 
 def solve_rate(constraint: RateConstraint, question: Question) -> Solution:

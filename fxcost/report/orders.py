@@ -8,7 +8,8 @@ from rich.console import Group
 from rich.text import Text
 
 from fxcost.ir.graph import Graph
-from fxcost.query.orders import Intervals, OrderPiece, Orders
+from fxcost.query.orders import OrderPiece, Orders
+from fxcost.query.spans import spans_text
 from fxcost.report.json import compact
 from fxcost.report.terminal import for_output
 
@@ -24,7 +25,9 @@ def orders_text(graph: Graph, found: Orders) -> str:
     lines = []
     numbers = {piece.order: number for number, piece in enumerate(found.pieces, 1)}
     for piece in found.pieces:
-        lines.append(Text(f"order {numbers[piece.order]}: {_spans(found.wrt, piece.where)}", style="bold"))
+        lines.append(
+            Text(f"order {numbers[piece.order]}: {spans_text(found.wrt, piece.where, MOST_SPANS)}", style="bold")
+        )
         lines.append(Text(f"  peak = {_formula(str(piece.peak))} bytes"))
         lines.append(Text(f"  {_parting(graph, piece)}"))
         lines.append(Text(f"  proven best: {'; '.join(piece.proofs)}", style="dim"))
@@ -32,7 +35,12 @@ def orders_text(graph: Graph, found: Orders) -> str:
         names = " and ".join(found.scales)
         lines.append(Text(f"{names} scale{'' if len(found.scales) > 1 else 's'} every block alike and decide no order"))
     if found.open:
-        lines.append(Text(f"not proven: {_spans(found.wrt, found.open)} ({'; '.join(found.reasons)})", style="bold"))
+        lines.append(
+            Text(
+                f"not proven: {spans_text(found.wrt, found.open, MOST_SPANS)} ({'; '.join(found.reasons)})",
+                style="bold",
+            )
+        )
     elif found.min_peak_memory is not None:
         lines.append(Text(f"min_peak_memory = {_formula(str(found.min_peak_memory))} bytes, at every {found.wrt}"))
     lines.append(Text(f"{found.seconds:.2f} s", style="dim"))
@@ -41,15 +49,6 @@ def orders_text(graph: Graph, found: Orders) -> str:
 
 def _formula(text: str) -> str:
     return text if len(text) <= MOST_FORMULA else f"(a formula of {len(text):,} characters, see --json)"
-
-
-def _spans(name: str, where: Intervals) -> str:
-    """Intervals as people write them."""
-    shown = [
-        f"{name} >= {low}" if high is None else f"{name} = {low}" if low == high else f"{low} <= {name} <= {high}"
-        for low, high in where[:MOST_SPANS]
-    ]
-    return ", ".join(shown) + (f" and {len(where) - MOST_SPANS} more intervals" if len(where) > MOST_SPANS else "")
 
 
 def _parting(graph: Graph, piece: OrderPiece) -> str:

@@ -19,7 +19,8 @@ from fxcost.ir.expr import Expr, as_expr, floordiv, maximum, symbol
 from fxcost.ir.predicate import Compare
 from fxcost.ir.symbols import SymbolInfo
 from fxcost.passes._rates import Load, Loads, Residence
-from fxcost.query.crossover import Crossover, Question, crossover, intersection, spans_text, union
+from fxcost.query.crossover import Crossover, Question, crossover
+from fxcost.query.spans import intersection, spans_text, union
 from fxcost.target import load_target
 
 DATA = Path(__file__).parent.parent / "data"
