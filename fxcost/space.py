@@ -147,7 +147,8 @@ class Space:
             evaluator = Evaluator(self.links, names)
             return [_totals(evaluator, item) for item in work]
         parts = [work[start : start + CHUNK] for start in range(0, len(work), CHUNK)]
-        found = map_items(partial(_totals_of_many, self.links, names), parts, executor, chunk=1, progress=progress)
+        links = tuple(each.only({*names, "input_bytes"}) for each in self.links)  # what is sent with every part
+        found = map_items(partial(_totals_of_many, links, names), parts, executor, chunk=1, progress=progress)
         rows: list[dict[str, int] | str] = []
         for part, outcome in zip(parts, found, strict=True):
             rows += outcome.value if outcome.value is not None else [outcome.error or ""] * len(part)

@@ -12,8 +12,8 @@ is dense, and no operator would fuse across the seam. A block that fails the che
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 
 from fxcost.errors import OutsideDomain, SpecError
@@ -66,6 +66,11 @@ class Link:
     def names(self) -> tuple[str, ...]:
         """Symbols, in the order in which points are written."""
         return tuple(s.name for s in self.symbols)
+
+    def only(self, metrics: Collection[str]) -> Link:
+        """The same block with fewer quantities."""
+        first, later = ({n: v for n, v in values.items() if n in metrics} for values in (self.first, self.later))
+        return replace(self, first=first, later=later)
 
     def behind(self, given_type: TensorType) -> dict[str, Expr]:
         """Sizes of the symbols from what the block before gives; raises SpecError where that is not what this one takes."""
