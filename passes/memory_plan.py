@@ -120,8 +120,8 @@ def plan(
     planner = _Planner(requests, alignment, banks, bound, started + time_limit)
     planner.run()
     plan_ = planner.plan(capacity if isinstance(capacity, int | None) else tuple(capacity), started)
-    if banks and planner.top > sum(banks):
-        proven = plan_.lower_bound > sum(banks)
+    if not planner.fits:
+        proven = plan_.lower_bound > sum(bank // planner.unit * planner.unit for bank in banks)
         raise Infeasible(
             f"no plan fits into {_named(capacity)} bytes"
             + (": proven by a complete search" if proven else f" as far as found ({plan_.stopped}); none is excluded")
@@ -196,6 +196,11 @@ class _Planner:
         """Bytes up to the end of the last buffer, banks laid one after another."""
         idle = max((padded(r.size, self.alignment) for r in self.requests if r.lower == r.upper), default=0)
         return max(idle, self.unit * max((part.height for part in self.parts), default=0))
+
+    @property
+    def fits(self) -> bool:
+        """Nothing lies beyond the capacity; what is left of a bank below one unit serves nobody."""
+        return self.limit is None or all(part.height <= self.limit for part in self.parts)
 
     def run(self) -> None:
         """Improve part by part, the heaviest first, until each reaches the goal; Ctrl-C ends it."""
@@ -294,7 +299,6 @@ class _Planner:
         for part in self.parts:
             for i, offset in zip(part.numbers, part.offsets, strict=True):
                 address[self.requests[i].id] = offset * self.unit
-        fits = not self.banks or self.top <= sum(self.banks)
         starts = [edge * self.unit for edge in (0, *self.edges)]
         bank: dict[str, int] = {}
         if len(self.banks) > 1:
@@ -307,7 +311,7 @@ class _Planner:
         if self.alignment > 1:
             whole = [r._replace(size=padded(r.size, self.alignment)) for r in self.requests]
         room: int | Sequence[int] | None = None
-        if self.banks and fits:
+        if self.banks and self.fits:
             room = self.banks if len(self.banks) > 1 else self.banks[0]
         elif len(self.banks) > 1:
             room = [*self.banks[:-1], max(self.top, self.banks[-1])]
@@ -324,7 +328,7 @@ class _Planner:
             offsets=address,
             height=height,
             load_bound=self.bound,
-            lower_bound=min(lower, height) if fits else lower,
+            lower_bound=min(lower, height) if self.fits else lower,
             optimal=optimal,
             method=worst.method if worst else "nothing to place",
             stopped="optimal" if optimal else self.stopped or "it fits",

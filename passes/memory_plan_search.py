@@ -398,7 +398,10 @@ class Fitting:
             higher = state.floor[:]
             higher[begin:end] = [floor + size] * (end - begin)
             remaining = state.left ^ (1 << i)
-            bars = ((state.barred & ~self.meets[i]) | self.before[i]) & remaining
+            bars = state.barred & ~self.meets[i]
+            if floor + size < edge:  # neighbours across the edge of a bank cannot trade places
+                bars |= self.before[i]
+            bars &= remaining
             child = State(state.low, state.high, higher, state.slack[:], remaining, bars, state.waste)
             children.append((child, self.span[i], i, floor))
         level = min(self._level(over, self.from_[left], self.until[right], walls) if over else WALL, lowest_wall, edge)
