@@ -8,6 +8,7 @@ a buffer covers an unbroken run of sections, and two buffers conflict exactly wh
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -43,8 +44,9 @@ def requests_of(buffers: Iterable[Any]) -> tuple[Request, ...]:
     seen: set[str] = set()
     for position, buffer in enumerate(buffers):
         try:
-            name, *numbers = buffer
-            lower, upper, size = (_integer(number) for number in numbers)
+            name, lower, upper, size = buffer
+            if not type(lower) is type(upper) is type(size) is int:
+                lower, upper, size = _integer(lower), _integer(upper), _integer(size)
         except (TypeError, ValueError):
             raise SpecError(
                 f"buffer {position}: found {buffer!r}; expected (id, lower, upper, size) with three integers"
@@ -79,13 +81,16 @@ def common_unit(sizes: Iterable[int]) -> int:
 
 def load_bound(requests: Sequence[Request], alignment: int = 1) -> int:
     """Bytes that no plan stays under: the largest total size alive at one time, each size a multiple of `alignment`."""
-    events: dict[int, int] = {}
-    for request in requests:
-        if request.lower < request.upper:
-            size = padded(request.size, alignment)
-            events[request.lower] = events.get(request.lower, 0) + size
-            events[request.upper] = events.get(request.upper, 0) - size
-    alive, most = 0, max((padded(request.size, alignment) for request in requests), default=0)
+    events: defaultdict[int, int] = defaultdict(int)
+    alive = most = 0
+    for _, lower, upper, size in requests:
+        if alignment > 1:
+            size = padded(size, alignment)
+        if lower < upper:
+            events[lower] += size
+            events[upper] -= size
+        elif size > most:  # never alive, but inside the arena
+            most = size
     for time in sorted(events):
         alive += events[time]
         most = max(most, alive)

@@ -89,7 +89,9 @@ def test_compare_on_the_command_line() -> None:
 def test_a_comparison_as_a_picture(tmp_path: Path) -> None:
     """Both names and the crossing are in the picture; a name that is no picture's is refused before any work."""
     path = tmp_path / "curves.svg"
-    line = "compare DATA/tiny_llama.mlir DATA/tiny_llama.mlir --metric roofline --target t4 --target jetson-orin-nano-8gb"
+    line = (
+        "compare DATA/tiny_llama.mlir DATA/tiny_llama.mlir --metric roofline --target t4 --target jetson-orin-nano-8gb"
+    )
     ran = shell(f"{line} --at N=1 --plot {path}")
     assert (ran.code, ran.err) == (0, "")
     text = path.read_text()

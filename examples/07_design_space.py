@@ -1,6 +1,6 @@
 """A design space: thousands of networks costed from a few captured blocks, and the best one for a microcontroller.
 
-python examples/06_design_space.py
+python examples/07_design_space.py
 """
 
 from __future__ import annotations
