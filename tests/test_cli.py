@@ -17,7 +17,10 @@ import pytest
 import fxcost
 from tests.support.commands import DATA, MODELS, Ran, answer, run, shell
 
-COMMANDS = ("report", "query", "solve", "fit", "crossover", "explain", "check", "export", "calibrate", "targets", "ops")
+COMMANDS = (
+    *("report", "query", "solve", "sweep", "compare", "fit", "crossover", "explain", "schedule", "plan", "check"),
+    *("export", "calibrate", "targets", "ops"),
+)
 RESNET_224 = "--at N=1,H=224,W=224"
 # As torchvision publishes them for 224 x 224: 1.814 GMAC and 11,689,512 parameters.
 RESNET_MACS, RESNET_PARAMS = 1_814_073_344, 11_689_512

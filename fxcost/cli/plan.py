@@ -34,7 +34,7 @@ def plan(
         Path | None, typer.Option("--plot", metavar="FILE.png|svg", help="Draw addresses over time.")
     ] = None,
 ) -> None:
-    """Give every buffer an address, in the least memory or in a given arena."""
+    """Give every buffer an address, in the least memory or an arena."""
     import math
 
     from fxcost.errors import SpecError
