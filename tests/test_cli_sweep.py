@@ -190,3 +190,16 @@ def test_a_cluster_of_dask() -> None:
     with distributed.LocalCluster(n_workers=1, dashboard_address=None, host="127.0.0.1") as cluster:
         place = cluster.scheduler_address.removeprefix("tcp://")
         assert answer(f"{line} --executor dask://{place}") == answer(line)
+
+
+def test_a_picture_has_a_line_for_each_other_size(tmp_path: Path) -> None:
+    """Over S, a line for each N; tied sizes are no lines of their own; too many lines are refused."""
+    path = tmp_path / "sweep.svg"
+    line = "sweep DATA/tiny_llama.mlir --over S=64:1024:64"
+    assert shell(f"{line} --over N=1:4 --plot {path}").code == 0
+    assert all(f"N={n}" in path.read_text() for n in (1, 2, 3, 4))
+    assert shell(f"sweep DATA/resnet18.mlir --over H=64:512:64 --tie W=H --at N=1 --plot {path}").code == 0
+    refused = shell(f"{line} --over N=1:40 --plot {path}")
+    assert refused.code == 2
+    assert "40 lines" in refused.err
+    assert [p.name for p in tmp_path.iterdir()] == ["sweep.svg"]

@@ -65,6 +65,9 @@ def sweep(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE.csv|parquet", help="Write a file, slice by slice: of any length."),
     ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE.png|svg", help="Draw every metric over the first size.")
+    ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values, of any length.")] = False,
     as_json: AsJson = False,
     strict: Strict = False,
@@ -85,6 +88,11 @@ def sweep(
     if output is not None:
         check_writable(output)
         check_file(output)
+    if plot is not None:
+        from fxcost.report.pictures import check_picture
+
+        check_writable(plot)
+        check_picture(plot)
     point = parse_point(asked.at) if asked.at is not None else {}
     models = list(dict.fromkeys([asked.model, *(others or ())]))
     costs = _captured(asked, models, jobs, executor, strict=strict)
@@ -92,6 +100,10 @@ def sweep(
         name: cost.plan_sweep(sizes, _known(cost, point, models), ties, names, dtype) for name, cost in costs.items()
     }
     try:
+        if plot is not None:
+            from fxcost.report.curves import draw_sweep
+
+            draw_sweep({name: plan.table() for name, plan in plans.items()}, list(sizes), plot)
         _show(Sweeps(plans, named=len(models) > 1), output, as_csv=as_csv, as_json=as_json)
     except KeyboardInterrupt:
         complain("interrupted")

@@ -11,6 +11,9 @@ from typing import Any
 
 from fxcost.errors import SpecError
 
+MOST_SHOWN = 60
+"""Rows that a notebook shows."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -43,6 +46,12 @@ class Table:
             cells = (_text(row.get(column)).replace("|", "\\|") for column in self.columns)
             lines.append("| " + " | ".join(cells) + " |")
         return "\n".join(lines) + "\n"
+
+    def _repr_markdown_(self) -> str:
+        """As notebooks show it: the first rows of a long table."""
+        shown = Table(self.columns, self.rows[:MOST_SHOWN])
+        more = f"\n{len(self) - MOST_SHOWN:,} more rows\n" if len(self) > MOST_SHOWN else ""
+        return shown.to_markdown() + more
 
     def to_pandas(self) -> Any:
         """A pandas DataFrame; pandas comes with the extra `pandas`."""

@@ -20,15 +20,22 @@ def check_picture(path: Path) -> None:
 
 def figure(width: float, height: float) -> tuple[Any, Any]:
     """A figure of this size in inches, and its axes. Drawn without a display."""
+    made, (axes,) = stacked(width, height, 1)
+    return made, axes
+
+
+def stacked(width: float, height: float, rows: int) -> tuple[Any, list[Any]]:
+    """A figure, each of its `rows` axes of this size in inches, one above the other over the same sizes."""
     _library()
     from matplotlib.figure import Figure
 
-    made: Any = Figure(figsize=(width, height), layout="constrained")
-    axes = made.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(visible=True, axis="y", color="#dddddd", linewidth=0.6)
-    axes.set_axisbelow(True)
-    return made, axes
+    made: Any = Figure(figsize=(width, height * rows), layout="constrained")
+    found = list(made.subplots(rows, sharex=True, squeeze=False)[:, 0])
+    for axes in found:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(visible=True, axis="y", color="#dddddd", linewidth=0.6)
+        axes.set_axisbelow(True)
+    return made, found
 
 
 def save(made: Any, path: Path) -> None:
