@@ -30,13 +30,14 @@ from fxcost.query.table import Table
 from fxcost.report.summary import Summary
 
 if TYPE_CHECKING:
-    from fxcost.passes.estimate import Estimate
+    from fxcost.passes.estimate import Estimate, Sides
     from fxcost.passes.fits import Fits
     from fxcost.passes.schedule import BestOrder, Verdict
     from fxcost.query.compare import Comparison, ComparisonMap
     from fxcost.query.crossover import Crossover, Question
     from fxcost.query.frontier import Frontier
     from fxcost.query.grid import Grid
+    from fxcost.query.latency_pieces import LatencyPiece
     from fxcost.query.orders import Orders
     from fxcost.query.pieces import Pieces
     from fxcost.query.share import Share
@@ -616,6 +617,10 @@ class Cost:
                 point[s.name] = least if may_hold(domain, {**point, s.name: least}) else s.hint or least
         return wrt, ties, point
 
+    def default_symbol(self, at: Mapping[str, int] | None = None, tie: Mapping[str, str] | None = None) -> str:
+        """The symbol that `fit` and `crossover` ask about where none is named: H, else S, else the first one."""
+        return self._one_open(at, None, tie)[0] or ""
+
     def crossovers(
         self,
         target: str | Target,
@@ -630,6 +635,34 @@ class Cost:
         Without `nodes` the whole network comes first, then every op or fused group; a name is that of a node or a module.
         What is open besides `wrt` is settled as for `fit`.
         """
+        return tuple(answer for answer, _ in self._sided(target, wrt, at, tie, dtype, nodes)[1])
+
+    def latency_pieces(
+        self,
+        target: str | Target,
+        wrt: str | None = None,
+        at: Mapping[str, int] | None = None,
+        tie: Mapping[str, str] | None = None,
+        dtype: str | None = None,
+    ) -> tuple[LatencyPiece, ...]:
+        """The roofline latency along a symbol between the crossovers of its ops: in each piece a plain sum of terms."""
+        from fxcost.query.latency_pieces import latency_pieces
+
+        question, ops = self._sided(target, wrt, at, tie, dtype, None)
+        symbols = {s.name: s for s in question.symbols}
+        fixed = substitution(symbols, question.wrt, question.at, question.tie)
+        return latency_pieces(ops[1:], fixed, question.info.multiple_of)
+
+    def _sided(
+        self,
+        target: str | Target,
+        wrt: str | None,
+        at: Mapping[str, int] | None,
+        tie: Mapping[str, str] | None,
+        dtype: str | None,
+        nodes: Iterable[str] | None,
+    ) -> tuple[Question, tuple[tuple[Crossover, Sides], ...]]:
+        """What is asked, and for the network and its ops, or for the nodes named, both sides with where each binds."""
         from fxcost.query.crossover import compare_sides
 
         wrt, ties, point = self._one_open(at, wrt, tie)
@@ -648,10 +681,9 @@ class Cost:
             position = {id(node): index for index, node in enumerate(here.graph.nodes)}
             wanted = [(name, [position[id(n)] for n in find_nodes(here.graph, name)]) for name in nodes]
         in_memory = question.under(here.facts[Totals].guards)  # where the arena decides what stays on chip
-        return tuple(
-            compare_sides(name, estimate.target.name, estimate.sides(group), question, in_memory)
-            for name, group in wanted
-        )
+        sided = [(name, estimate.sides(group)) for name, group in wanted]
+        answers = (compare_sides(name, estimate.target.name, sides, question, in_memory) for name, sides in sided)
+        return question, tuple((answer, sides) for answer, (_, sides) in zip(answers, sided, strict=True))
 
     def crossover(
         self,

@@ -75,7 +75,7 @@ class Load:
             return None
         return replace(self, inside=None if certain_in else inside, outside=None if certain_out is False else outside)
 
-    def bound(self, env: Mapping[str, int]) -> Load:
+    def bound(self, env: Mapping[str, Expr | int]) -> Load:
         """The load with sizes put in."""
 
         def there(place: Residence | None) -> Residence | None:
@@ -169,8 +169,8 @@ class RateFormula:
         here = Values.of(self._amounts, env)
         return here.divided(lambda: sum(here.of_term(term) for term in self.terms))
 
-    def bind(self, env: Mapping[str, int]) -> Self:
-        """The formula in the symbols that `env` leaves open."""
+    def bind(self, env: Mapping[str, Expr | int]) -> Self:
+        """The formula with numbers or expressions put in for symbols."""
         return replace(
             self.of(term.with_loads(lambda load: load.bound(env)) for term in self.terms),
             name=self.name,

@@ -27,17 +27,31 @@ def crossover(
         str | None, typer.Option("--for", metavar="SYMBOL", help="The symbol: H if there is one, or S.")
     ] = None,
     dtype: Dtype = None,
+    pieces: Annotated[
+        bool, typer.Option("--pieces", help="The roofline latency between the crossovers, a plain sum in each piece.")
+    ] = False,
     as_json: AsJson = False,
     strict: Strict = False,
 ) -> None:
     """From which size on does compute bind, and not memory?"""
     from fxcost.ir.specs import parse_ties
-    from fxcost.report.crossover import crossover_data, crossover_text
+    from fxcost.report.crossover import crossover_data, crossover_text, pieces_data, pieces_text
     from fxcost.report.json import compact
 
     ties, machines = parse_ties(tie), load_machines(target, dtype)
     cost, point = analyze(asked, strict=strict)
     check_free(cost, wanted)
+    if pieces:
+        parts = {
+            machine.name: cost.latency_pieces(machine, wrt=wanted, at=point, tie=ties, dtype=dtype)
+            for machine in machines
+        }
+        if as_json:
+            say(compact({"targets": {name: pieces_data(each) for name, each in parts.items()}}))
+        else:
+            label = wanted or cost.default_symbol(point, ties)
+            say("\n\n".join(f"{name}\n{pieces_text(label, each)}" for name, each in parts.items()))
+        return
     found = {machine.name: cost.crossovers(machine, wanted, point, ties, dtype, node) for machine in machines}
     if as_json:
         say(compact({"targets": {name: [crossover_data(each) for each in answers] for name, answers in found.items()}}))

@@ -10,6 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from fxcost.query.crossover import Crossover
+from fxcost.query.latency_pieces import LatencyPiece
+from fxcost.query.spans import spans_text
 from fxcost.report.solve import proof
 from fxcost.report.terminal import for_output
 
@@ -62,3 +64,33 @@ def crossover_data(found: Crossover | None) -> dict[str, Any] | None:
         "unknown": found.unknown or None,
         "left_out": list(found.aside),
     }
+
+
+def pieces_text(wrt: str, pieces: Sequence[LatencyPiece]) -> str:
+    """For which sizes how many ops each side binds, and which one changed since the piece before."""
+    lines: list[Text] = []
+    before: set[str] | None = None
+    for piece in pieces:
+        counts = f"{len(piece.memory)} ops memory-bound, {len(piece.compute)} compute-bound"
+        unknown = f", {len(piece.unknown)} unknown" if piece.unknown else ""
+        lines.append(Text(f"{spans_text(wrt, [piece.where])}: {counts}{unknown}", style="bold"))
+        turned = [] if before is None else sorted(before ^ set(piece.memory))
+        if turned:
+            more = f" and {len(turned) - 4} more" if len(turned) > 4 else ""
+            lines.append(Text(f"  turned: {', '.join(turned[:4])}{more}", style="dim"))
+        before = set(piece.memory)
+    return for_output(Group(*lines))
+
+
+def pieces_data(pieces: Sequence[LatencyPiece]) -> list[dict[str, Any]]:
+    """Plain data for JSON: the sum that is the roofline latency in each piece, in seconds."""
+    return [
+        {
+            "where": list(piece.where),
+            "latency_s": str(piece.formula),
+            "memory": list(piece.memory),
+            "compute": list(piece.compute),
+            "unknown": list(piece.unknown),
+        }
+        for piece in pieces
+    ]

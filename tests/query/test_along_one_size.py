@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 from hypothesis import assume, given, settings
@@ -19,7 +21,7 @@ from fxcost.query.crossover import NEAR, Question
 from fxcost.query.pieces import alternatives, pieces_along
 from fxcost.query.quantity import Quantity
 from tests.strategies import Shadowed, shadowed
-from tests.support.commands import DATA
+from tests.support.commands import DATA, answer
 
 H = symbol("H")
 INFO = SymbolInfo("H")
@@ -192,3 +194,35 @@ def test_maxima_inside_floors_are_left_alone() -> None:
     assert all(
         evaluate(value, {"H": h}) == max(evaluate(t, {"H": h}) for t in alternatives(value)) for h in range(1, 30)
     )
+
+
+@pytest.mark.parametrize(("name", "target"), [("mobilenet_v2", "t4"), ("tiny_llama", "h100-sxm"), ("resnet18", "l4")])
+def test_the_latency_of_a_piece_is_the_roofline(name: str, target: str) -> None:
+    """At both ends of every piece, and far out in the last one, its plain sum is the sum of maxima."""
+    cost = fxcost.analyze(DATA / f"{name}.mlir")
+    tie = {"W": "H"} if "H" in cost.symbols else {}
+    roofline = cost.rate("roofline", target)
+    pieces = cost.latency_pieces(target, at={"N": 1}, tie=tie)
+    assert pieces
+    assert pieces[-1].where[1] is None
+    for piece in pieces:
+        low, high = piece.where
+        for size in (low, high or low + 10**6):
+            point = dict.fromkeys(cost.symbols, size) | {"N": 1}
+            assert piece.formula.at(dict.fromkeys(piece.formula.symbols, size)) == pytest.approx(
+                roofline.at(point), rel=1e-9
+            )
+    for before, after in pairwise(pieces):
+        assert before.where[1] is not None
+        assert before.where[1] < after.where[0]
+        assert (before.memory, before.compute) != (after.memory, after.compute)
+
+
+def test_pieces_of_a_latency_on_the_command_line() -> None:
+    """Attention turns compute-bound on an H100 from 64 tokens on; nothing else does."""
+    line = "crossover DATA/tiny_llama.mlir --target h100-sxm --at N=1 --pieces"
+    text = answer(line)
+    assert "S <= 63: 101 ops memory-bound, 7 compute-bound" in text
+    assert "turned: scaled_dot_product_attention, scaled_dot_product_attention_1" in text
+    found = json.loads(answer(f"{line} --json"))["targets"]["h100-sxm"]
+    assert [piece["where"] for piece in found] == [[1, 63], [64, None]]
