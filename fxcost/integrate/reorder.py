@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch.export.graph_signature import ExportGraphSignature, InputKind, InputSpec, TensorArgument
 
+from fxcost.capture.quiet import muffled
 from fxcost.errors import ModelError
 from fxcost.integrate.measure import bound_call, module_of
 
@@ -111,7 +112,8 @@ def _exported(program: Any, order: Sequence[str], folded: Sequence[str]) -> Any:
 
 def _copied(graph: Any) -> tuple[Any, dict[str, Any]]:
     """A copy of a graph with the same names, and its nodes by name."""
-    copied = copy.deepcopy(graph)
+    with muffled():  # torch warns of its own copying
+        copied = copy.deepcopy(graph)
     for original, node in zip(graph.nodes, copied.nodes, strict=True):
         node.name = original.name  # copying renames what is called like a Python builtin
     return copied, {node.name: node for node in copied.nodes}
