@@ -17,6 +17,7 @@ from fxcost.ir.evaluate import evaluate
 from fxcost.ir.expr import Expr, const, maximum, minimum, substitute, symbol, total
 from fxcost.ir.graph import Graph
 from fxcost.ir.predicate import Compare, Predicate, all_of, any_of, indicator, negate, replace_symbols, symbols_of
+from fxcost.ir.reader import parse_expr
 from fxcost.ir.symbols import SymbolInfo, check_point
 from fxcost.passes.schedule_hazards import truth_at
 from fxcost.passes.schedule_problem import Problem, at_other_sizes, peak_of, problem_of
@@ -102,7 +103,8 @@ def best_orders(
     if wrt is not None and wrt not in known:
         raise UnknownName(f"the model has no symbol {wrt!r}{nearest(wrt, known)}")
     point, ties = check_point(known.values(), at or {}), dict(tie or {})
-    scales = [name for name in _scales(graph, facts, fold=fold) if name not in point and name not in ties]
+    followed = frozenset().union(*(parse_expr(text, where=f"tie {name}={text}").symbols for name, text in ties.items()))
+    scales = [n for n in _scales(graph, facts, fold=fold) if n not in point and n not in ties and n not in followed]
     left = [name for name in known if name not in point and name not in ties and name not in scales]
     if wrt is None:
         wrt = next(iter(left or scales), None)
@@ -112,11 +114,11 @@ def best_orders(
             + (f"give or tie all but one of {', '.join(left)}" if wrt else "leave one of the symbols open")
         )
     scales = [name for name in scales if name != wrt]
-    fixed = substitution(known, wrt, point | {name: known[name].min for name in scales}, ties)
+    least = {name: -(-known[name].min // known[name].multiple_of) * known[name].multiple_of for name in scales}
+    fixed = substitution(known, wrt, point | least, ties)
     search = _Search(graph, facts, known[wrt], fixed, fold, progress)
     search.run(started + time_limit)
-    free = substitution(known, wrt, point | dict.fromkeys(scales, 1), ties) | {n: symbol(n) for n in scales}
-    return search.answer(free, tuple(scales), started)
+    return search.answer(fixed | {name: symbol(name) for name in scales}, tuple(scales), started)
 
 
 def _scales(graph: Graph, facts: Facts, *, fold: bool) -> list[str]:

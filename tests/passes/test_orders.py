@@ -249,6 +249,26 @@ def test_beyond_the_limit_a_guard_may_hold_for_some_sizes_only() -> None:
     assert assert_true_at(graph, facts, found, [99, 100, 101, 4098, 19_998], {}) == 3
 
 
+def test_a_size_that_another_one_follows_is_no_mere_factor() -> None:
+    """Every block is a multiple of N*H*W: with W tied to H it is N*H*H, within ranges that begin above one."""
+    area = symbol("N") * symbol("H") * symbol("W")
+    nodes = [
+        node("test.mix", ["x"], [value("wide", 9 * area)]),
+        node("test.mix", ["wide"], [value("narrow", 2 * area)]),
+        node("test.mix", ["x"], [value("other", 4 * area)]),
+        node("test.mix", ["narrow", "other"], [value("end", area)]),
+    ]
+    graph = graph_of([value("x", area)], nodes, ["end"])
+    graph = replace(graph, symbols=(SymbolInfo("N", 4, 16), SymbolInfo("H", 8, 96), SymbolInfo("W")))
+    for wrt in ("H", None):
+        found = best_orders(graph, Facts(graph), wrt, tie={"W": "H"})
+        assert (found.wrt, found.scales) == ("H", ("N",))
+        assert found.min_peak_memory is not None
+        for batch, size in ((4, 8), (5, 10), (16, 96)):
+            best = schedule(graph, Facts(graph), {"N": batch, "H": size, "W": size})
+            assert evaluate(found.min_peak_memory, {"N": batch, "H": size}) == best.peak
+
+
 def test_the_range_of_a_tied_symbol_counts() -> None:
     """Z follows S, up to 30: nothing is said of larger sizes."""
     graph = conditional()
