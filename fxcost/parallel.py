@@ -135,8 +135,8 @@ class _Run(Generic[Item, Value]):
                     break
         return None
 
-    def _received(self, future: Future[Any], part: range) -> list[int]:
-        """Keep a chunk's outcomes; positions that must be run again where the chunk as a whole failed."""
+    def _received(self, future: Future[Any], part: range, *, alone: bool = False) -> list[int]:
+        """Keep a chunk's outcomes; positions that must be run again, alone, where the chunk as a whole failed."""
         try:
             self.found.update(zip(part, future.result(), strict=True))
         except (KeyboardInterrupt, FxcostError):
@@ -145,7 +145,7 @@ class _Run(Generic[Item, Value]):
             self._stop(at_once=True)
             return list(part)
         except Exception as error:  # what cannot be pickled, a lost worker of a cluster
-            if len(part) > 1:
+            if not alone:  # a cluster blames whatever ran on the worker that was lost
                 return list(part)
             self.found[part[0]] = Outcome(error=said(error))
         return []
@@ -155,7 +155,7 @@ class _Run(Generic[Item, Value]):
         sent = self._send(range(position, position + 1))
         if sent is None:
             self.found[position] = Outcome(error="the executor broke before its turn: a worker process died")
-        elif self._received(sent, range(position, position + 1)):
+        elif self._received(sent, range(position, position + 1), alone=True):
             self.found[position] = Outcome(error=DIED)
         self.progress(f"{len(self.found):,} of {len(self.items):,} done")
 

@@ -210,7 +210,7 @@ def _fold(module: Any, states: Mapping[str, Any], nodes: Sequence[Any]) -> dict[
             for result in readers:  # a node of several results is read through its parts
                 tensor = value(result)
                 if isinstance(tensor, torch.Tensor) and any(user not in folded for user in result.users):
-                    found[f"{FOLDED}_{result.name}"] = (result, tensor)
+                    found[f"{FOLDED}_{result.name}"] = (result, tensor.detach())
     return found
 
 
