@@ -25,7 +25,7 @@ from fxcost.query.explain import Explanation, explain_node, find_nodes
 from fxcost.query.fit import FitAnswer, answer, default_unknown
 from fxcost.query.quantity import Constraint, Quantity, inside, may_hold, without_pinned
 from fxcost.query.regions import Variant, domain_without, excluded_ones, region, total_over_regions
-from fxcost.query.solve import Solution, solve, substitution
+from fxcost.query.solve import Solution, solve
 from fxcost.query.table import Table
 from fxcost.report.summary import Summary
 
@@ -80,6 +80,11 @@ class Cost:
     def symbols(self) -> dict[str, SymbolInfo]:
         """Name -> range, multiple and the size it was traced at."""
         return {s.name: s for s in self.graph.symbols}
+
+    @property
+    def _sizes(self) -> tuple[SymbolInfo, ...]:
+        """The symbols that are sizes of inputs; others are counts that only the data decides."""
+        return tuple(s for s in self.graph.symbols if s.kind == "size")
 
     @property
     def fixed_dims(self) -> dict[str, str]:
@@ -252,8 +257,7 @@ class Cost:
         timed = [c for c in given if isinstance(c, RateConstraint)]
         found = []
         if counted or not timed:
-            symbols = [s for s in self.graph.symbols if s.kind == "size"]
-            found.append(solve(counted, wrt, symbols, at, tie))
+            found.append(solve(counted, wrt, self._sizes, at, tie))
         if timed:
             # A formula in seconds is that of this graph: where a variant runs, ask `at_point(...)` of its own.
             question = self._question(wrt, self._point(at or {}), dict(tie or {}), domain=self.graph.domain)
@@ -271,7 +275,7 @@ class Cost:
         from fxcost.query.frontier import frontier
 
         given = [constraint] if isinstance(constraint, Constraint) else list(constraint)
-        return frontier(given, wrt, [s for s in self.graph.symbols if s.kind == "size"], self._point(at or {}))
+        return frontier(given, wrt, self._sizes, self._point(at or {}))
 
     def pieces(
         self,
@@ -285,15 +289,9 @@ class Cost:
 
         quantity = self.total(metric)
         point, ties = self._point(at or {}), dict(tie or {})
-        symbols = [s for s in self.graph.symbols if s.kind == "size"]
-        left = [s.name for s in symbols if s.name not in point and s.name not in ties]
-        if wrt is None:
-            if len(left) != 1:
-                raise SpecError(f"pieces are along one size: give or tie all but one of {', '.join(left) or 'none'}")
-            wrt = left[0]
+        wrt = wrt or _one_left("pieces are", self._sizes, point, ties)
         question = self._question(wrt, point, ties)
-        fixed = substitution({s.name: s for s in symbols}, wrt, question.at, question.tie)
-        return pieces_along(quantity.value, question.info, fixed, quantity.domain)
+        return pieces_along(quantity.value, question.info, question.fixed, quantity.domain)
 
     def share(self, module: str, metric: str = "macs") -> Share:
         """A module's share of the whole as a formula: all its calls and all modules inside it."""
@@ -325,15 +323,9 @@ class Cost:
 
         targets = target if isinstance(target, tuple) else (target, target)
         sides = (self._side(metric, targets[0]), other._side(metric, targets[1]))
-        symbols = joint_symbols(*(tuple(s for s in c.graph.symbols if s.kind == "size") for c in (self, other)))
+        symbols = joint_symbols(self._sizes, other._sizes)
         point, ties = check_point(symbols, at or {}), dict(tie or {})
-        left = [s.name for s in symbols if s.name not in point and s.name not in ties]
-        if wrt is None:
-            if len(left) != 1:
-                raise SpecError(
-                    f"a comparison is along one size: give or tie all but one of {', '.join(left) or 'none'}"
-                )
-            wrt = left[0]
+        wrt = wrt or _one_left("a comparison is", symbols, point, ties)
         guards = self._guards(metric) + other._guards(metric)
         question = self._question(wrt, point, ties, symbols, tuple(dict.fromkeys(guards)))
         if names is None:
@@ -418,7 +410,7 @@ class Cost:
         """What is asked about `wrt`, with the other symbols given or tied; raises SpecError where one is left open."""
         from fxcost.query.crossover import Question, check_question
 
-        symbols = symbols or tuple(s for s in self.graph.symbols if s.kind == "size")
+        symbols = symbols or self._sizes
         names = {s.name for s in symbols}
         question = Question(
             wrt,
@@ -494,10 +486,7 @@ class Cost:
         from fxcost.target import load_target
 
         machine = load_target(target) if isinstance(target, str) else target
-        point = self._point(at) if at is not None else None
-        here = self.at_point(point) if point is not None else self
-        known = {s.name for s in here.graph.symbols}
-        within = {n: v for n, v in point.items() if n in known} if point is not None else None
+        here, within = (self, None) if at is None else self._within(self._point(at))
         return estimate(here.graph, here.facts, machine, dtype, within)
 
     def schedule(self, at: Mapping[str, int] | None = None, time_limit: float = 60.0, *, fold: bool = True) -> Schedule:
@@ -548,7 +537,7 @@ class Cost:
         Infeasible where nothing could be proven in the time limit.
         """
         here, point = self._within(self._point({**(at or {}), **sizes}))
-        if all(s.name in point for s in here.graph.symbols if s.kind == "size"):
+        if all(s.name in point for s in here._sizes):
             return here.schedule(point, time_limit).peak
         orders = here.best_orders(wrt, point, tie, time_limit)
         if orders.min_peak_memory is None:
@@ -595,23 +584,21 @@ class Cost:
         given nor tied are one, or as traced where the formulas do not hold for one.
         """
         wrt, ties, point = self._one_open(at, wrt, tie)
-        symbols = [s for s in self.graph.symbols if s.kind == "size"]
         domain = self._domain + self.facts[Totals].guards
         machine = self.on(target, dtype=dtype).target
         checks = self._checks(machine, dtype)
-        return answer(machine.name, checks, symbols, domain, self.graph.standing, point, wrt, ties)
+        return answer(machine.name, checks, self._sizes, domain, self.graph.standing, point, wrt, ties)
 
     def _one_open(
         self, at: Mapping[str, int] | None, wrt: str | None, tie: Mapping[str, str] | None
     ) -> tuple[str | None, dict[str, str], dict[str, int]]:
         """The symbol that a question is about, the ties, and sizes for all others: one where nothing is said of them."""
-        symbols = [s for s in self.graph.symbols if s.kind == "size"]
         ties = dict(tie or {})
         if wrt is None:
-            wrt, ties = default_unknown(symbols, ties)
+            wrt, ties = default_unknown(self._sizes, ties)
         point = self._point(at or {})
         domain = self._domain + self.facts[Totals].guards
-        for s in symbols:
+        for s in self._sizes:
             if s.name not in point and s.name != wrt and s.name not in ties:
                 least = max(s.min, s.multiple_of)
                 point[s.name] = least if may_hold(domain, {**point, s.name: least}) else s.hint or least
@@ -649,9 +636,7 @@ class Cost:
         from fxcost.query.latency_pieces import latency_pieces
 
         question, ops = self._sided(target, wrt, at, tie, dtype, None)
-        symbols = {s.name: s for s in question.symbols}
-        fixed = substitution(symbols, question.wrt, question.at, question.tie)
-        return latency_pieces(ops[1:], fixed, question.info.multiple_of)
+        return latency_pieces(ops[1:], question.fixed, question.info.multiple_of)
 
     def _sided(
         self,
@@ -732,7 +717,7 @@ class Cost:
             estimate = self.on(target, dtype, shown)
             estimates[estimate.target.name] = estimate
             answers[estimate.target.name] = self.fit(target, shown, dtype=dtype)
-            if any(s.kind == "size" for s in here.graph.symbols):
+            if here._sizes:
                 crossovers[estimate.target.name] = self.crossover(target, at=shown, dtype=dtype)
         return Summary(
             model=self.graph.name,
@@ -782,6 +767,14 @@ class Cost:
 
     def __str__(self) -> str:
         return "\n".join(f"{name} = {q} {q.unit}" for name, q in self.quantities.items())
+
+
+def _one_left(what: str, symbols: Iterable[SymbolInfo], point: Mapping[str, int], ties: Mapping[str, str]) -> str:
+    """The one symbol that is neither given nor tied; raises SpecError where it is not one."""
+    left = [s.name for s in symbols if s.name not in point and s.name not in ties]
+    if len(left) != 1:
+        raise SpecError(f"{what} along one size: give or tie all but one of {', '.join(left) or 'none'}")
+    return left[0]
 
 
 def _versions() -> dict[str, str]:

@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from fxcost.passes.memory_plan_problem import Sections
+from fxcost.passes.schedule_hazards import members
 
 WALL = 1 << 200
 """Higher than any address: the neighbour of the outermost sections, and the floor of a section with nothing left."""
@@ -379,9 +380,9 @@ class Fitting:
             if missing > 0:
                 self.short_by = min(self.short_by, missing)
                 return reason, []
-        for i in bits(barred):
+        for i in members(barred):
             reason |= self.span[i]
-        choices = bits(cell.candidates)
+        choices = members(cell.candidates)
         rank = self.rank
         if self.strategy.flush:
             choices.sort(key=lambda i: (-self._level_with(i, cell, walls), rank[i]))
@@ -432,7 +433,7 @@ class Fitting:
 
     def _total(self, mask: int) -> int:
         sizes = self.problem.sizes
-        return sum(sizes[i] for i in bits(mask))
+        return sum(sizes[i] for i in members(mask))
 
     def _least(self, mask: int) -> int:
         return next(self.problem.sizes[i] for i in self.by_size if mask >> i & 1)
@@ -463,13 +464,3 @@ def explained(reason: int, raises: list[tuple[int, int]]) -> int:
         if reason >> section & 1:
             reason |= witnesses
     return reason
-
-
-def bits(mask: int) -> list[int]:
-    """Numbers of the bits that are set, ascending."""
-    found = []
-    while mask:
-        low = mask & -mask
-        found.append(low.bit_length() - 1)
-        mask ^= low
-    return found

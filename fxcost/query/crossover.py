@@ -66,9 +66,13 @@ class Question:
 
     def value(self, formula: RateFormula, size: int) -> float:
         """A formula at a size of the symbol."""
-        fixed = substitution({s.name: s for s in self.symbols}, self.wrt, self.at, self.tie)
         point = {self.wrt: size}
-        return formula.at(point | {n: v if isinstance(v, int) else evaluate(v, point) for n, v in fixed.items()})
+        return formula.at(point | {n: v if isinstance(v, int) else evaluate(v, point) for n, v in self.fixed.items()})
+
+    @property
+    def fixed(self) -> dict[str, Expr | int]:
+        """What every other symbol is: a number, or an expression in the one; raises SpecError where one is left open."""
+        return substitution({s.name: s for s in self.symbols}, self.wrt, self.at, self.tie)
 
     @property
     def given(self) -> dict[str, int | str]:
@@ -114,8 +118,7 @@ class Question:
         """All sizes of a range or none, where that is proven at once; None where it is not, or for two constants."""
         if info.max is not None:
             return None  # small ranges are quickly looked through
-        fixed = substitution({s.name: s for s in self.symbols}, self.wrt, self.at, self.tie)
-        rest = substitute(right - left, fixed)
+        rest = substitute(right - left, self.fixed)
         if rest.constant is not None or rest.symbols != {self.wrt}:
             return None
         known = sign_beyond(rest, self.wrt, -(-info.min // info.multiple_of) * info.multiple_of, info.multiple_of)
