@@ -14,12 +14,11 @@ it again.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from fxcost.passes.schedule_hazards import closure, members
+from fxcost.passes.schedule_hazards import by_priority, closure, members
 from fxcost.passes.schedule_problem import INPUT, Problem
 
 
@@ -150,7 +149,7 @@ def partition(problem: Problem, groups: Sequence[tuple[int, ...]]) -> Partition:
     wanted = [
         {owner[p] for op in operators for p in members(problem.before[op])} - {g} for g, operators in enumerate(groups)
     ]
-    rank = {g: i for i, g in enumerate(_sorted(groups, wanted))}
+    rank = {g: i for i, g in enumerate(by_priority(wanted, lambda g: groups[g][0]))}
     ordered = sorted(range(len(groups)), key=rank.__getitem__)
     before = tuple(sum(1 << rank[p] for p in wanted[g]) for g in ordered)
     above = closure(before)
@@ -163,26 +162,6 @@ def partition(problem: Problem, groups: Sequence[tuple[int, ...]]) -> Partition:
     return Partition(
         problem, numbered, before, tuple(above), tuple(below), _profiles(problem, numbered, home, above, below)
     )
-
-
-def _sorted(groups: Sequence[tuple[int, ...]], wanted: Sequence[set[int]]) -> list[int]:
-    """Groups in a possible order, as near to the traced one as can be."""
-    left = [len(w) for w in wanted]
-    followers: list[list[int]] = [[] for _ in groups]
-    for g, w in enumerate(wanted):
-        for earlier in w:
-            followers[earlier].append(g)
-    ready = [(operators[0], g) for g, operators in enumerate(groups) if not left[g]]
-    heapq.heapify(ready)
-    found = []
-    while ready:
-        _, g = heapq.heappop(ready)
-        found.append(g)
-        for later in followers[g]:
-            left[later] -= 1
-            if not left[later]:
-                heapq.heappush(ready, (groups[later][0], later))
-    return found
 
 
 def _profiles(

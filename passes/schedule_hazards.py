@@ -7,7 +7,8 @@ decides are there once the first node that speaks of them has run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import heapq
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from fxcost.ir.expr import Expr
 from fxcost.ir.graph import Attribute, Graph, Node
@@ -139,4 +140,24 @@ def closure(before: Sequence[int]) -> list[int]:
         for op in members(direct):
             mask |= found[op]
         found.append(mask)
+    return found
+
+
+def by_priority(before: Sequence[Collection[int]], priority: Callable[[int], int]) -> list[int]:
+    """A possible order: of all that is ready the lowest priority first, asked for when something becomes ready."""
+    after: list[list[int]] = [[] for _ in before]
+    for g, earlier in enumerate(before):
+        for e in earlier:
+            after[e].append(g)
+    left = [len(earlier) for earlier in before]
+    ready = [(priority(g), g) for g, count in enumerate(left) if not count]
+    heapq.heapify(ready)
+    found = []
+    while ready:
+        _, g = heapq.heappop(ready)
+        found.append(g)
+        for later in after[g]:
+            left[later] -= 1
+            if not left[later]:
+                heapq.heappush(ready, (priority(later), later))
     return found

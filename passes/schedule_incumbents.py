@@ -5,11 +5,10 @@ The last three are the orders that PyTorch's Inductor tries; what the search ret
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from fxcost.passes.schedule_groups import Partition
-from fxcost.passes.schedule_hazards import members
+from fxcost.passes.schedule_hazards import by_priority, members
 
 
 def walk(current: Partition, order: Sequence[int], done: int = 0, alive: int | None = None) -> list[int]:
@@ -42,7 +41,7 @@ def breadth_first(current: Partition) -> list[int]:
         served.append(0)
         return len(served)
 
-    return _by_priority(current, serial)
+    return by_priority([members(mask) for mask in current.before], serial)
 
 
 def depth_first(current: Partition) -> list[int]:
@@ -94,20 +93,3 @@ def successors(current: Partition) -> list[list[int]]:
         for earlier in members(mask):
             after[earlier].append(g)
     return after
-
-
-def _by_priority(current: Partition, priority: Callable[[int], int]) -> list[int]:
-    """Ready groups in the order of a priority that is asked for when a group becomes ready."""
-    after = successors(current)
-    left = [mask.bit_count() for mask in current.before]
-    ready = [(priority(g), g) for g, count in enumerate(left) if not count]
-    heapq.heapify(ready)
-    found = []
-    while ready:
-        _, g = heapq.heappop(ready)
-        found.append(g)
-        for later in after[g]:
-            left[later] -= 1
-            if not left[later]:
-                heapq.heappush(ready, (priority(later), later))
-    return found
