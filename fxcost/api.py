@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fxcost.cost import Cost, Origin
+from fxcost.cost import Cost
 from fxcost.errors import FileError, ModelError, SpecError, nearest
+from fxcost.formulas import Origin
 from fxcost.ir.domain import is_one_excluded, is_thin
 from fxcost.ir.evaluate import evaluate
 from fxcost.ir.graph import Graph, Standing

@@ -11,8 +11,9 @@ from threading import Lock
 from typing import Any
 
 from fxcost import api
-from fxcost.cost import Cost, Origin
+from fxcost.cost import Cost
 from fxcost.errors import OutsideDomain, SpecError
+from fxcost.formulas import Origin
 from fxcost.parallel import map_items
 from fxcost.query.table import Table
 

@@ -23,6 +23,8 @@ LAYERS = (
     {"query"},
     {"report"},
     {"schedule"},
+    {"formulas"},
+    {"on_machines", "in_orders"},
     {"cost"},
     {"api"},
     {"models"},
