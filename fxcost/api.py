@@ -16,15 +16,16 @@ from fxcost.errors import FileError, ModelError, SpecError, nearest
 from fxcost.formulas import Origin
 from fxcost.ir.domain import is_one_excluded, is_thin
 from fxcost.ir.evaluate import evaluate
-from fxcost.ir.graph import Graph, Standing
+from fxcost.ir.graph import Graph, Standing, Variant
 from fxcost.ir.predicate import symbols_of
 from fxcost.ir.widths import width
 from fxcost.passes.cost import Costs
 from fxcost.passes.totals import Totals
 from fxcost.pipeline import Facts, Options
-from fxcost.query.regions import Variant, agrees, domain_without, excluded_ones, slices
+from fxcost.query.regions import agrees, domain_without, excluded_ones, slices
 
 if TYPE_CHECKING:
+    from fxcost.ir.text_reader import Program
     from fxcost.lower.model import Source
 
 Progress = Callable[[str], None]
@@ -80,7 +81,8 @@ def analyze(
     if isinstance(model, Graph):
         cost = Cost(model, options, mode)
     elif _is_text(model):
-        cost = Cost(_read_text(model), options, mode)
+        program = _read_text(model)
+        cost = Cost(program.graph, options, mode, variants=program.variants)
     else:
         cost = captured(model, specs, kwargs, options, name, None, check=check, progress=progress)
     if strict:
@@ -258,12 +260,12 @@ def _is_text(model: Any) -> bool:
     )
 
 
-def _read_text(model: str | Path) -> Graph:
-    from fxcost.ir.text_reader import parse_graph, read_graph
+def _read_text(model: str | Path) -> Program:
+    from fxcost.ir.text_reader import parse_program, read_program
 
     if isinstance(model, str) and "\n" in model:
-        return parse_graph(model)
+        return parse_program(model)
     path = Path(model)
     if not path.is_file():
         raise FileError(f"{path}: no such file; expected fxcost IR text (.mlir)")
-    return read_graph(path)
+    return read_program(path)

@@ -262,6 +262,44 @@ class Cost(OnMachines, InOrders):
         with whole(Path(path)) as beside:
             save_program(program, beside, data)
 
+    def to_mlir(self, *, form: str = "generic", costs: str = "both") -> str:
+        """The graph as MLIR with its costs: `form` generic or pretty; `costs` both, string, affine or none."""
+        from fxcost.report.mlir import mlir_text
+
+        totals = {name: quantity.value for name, quantity in self.quantities.items()}
+        return mlir_text(self.graph, self.variants, self.nodes, totals, form=form, costs=costs)
+
+    def to_cost_mlir(self, *, form: str = "pretty") -> str:
+        """The totals as functions of the sizes in MLIR's `func` and `arith`; see `fxcost.report.cost_mlir`."""
+        from fxcost.report.cost_mlir import cost_functions
+
+        return cost_functions(self.graph.name, self.quantities, form=form)
+
+    def to_html(
+        self,
+        path: str | Path | None = None,
+        *,
+        at: Mapping[str, int] | None = None,
+        tie: Mapping[str, str] | None = None,
+        targets: Iterable[str | Target] = (),
+        dtype: str | None = None,
+        accountings: Iterable[str] | None = None,
+        schedule: Schedule | None = None,
+        command: str = "",
+    ) -> Page:
+        """A self-contained page with sliders for every symbol; written to `path` where one is given.
+
+        It opens at `at` with sizes tied as in `tie`. Machines are `targets`, computing in `dtype`; `accountings` are all
+        three by default. A `schedule` of this cost is drawn beside the traced order. In a notebook the page shows itself.
+        Raises SpecError for a size, tie or schedule that is not one of this model, or a place that cannot be written to.
+        """
+        from fxcost.page import report_page
+
+        page = report_page(self, at, tie, targets, dtype, accountings, schedule, command)
+        if path is not None:
+            page.save(path)
+        return page
+
     def summary(
         self,
         at: Mapping[str, int] | None = None,

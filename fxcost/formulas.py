@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from fxcost.errors import ModelError, SpecError, UnknownName, UnknownOps, nearest
 from fxcost.ir.expr import Expr
-from fxcost.ir.graph import Graph, Standing
+from fxcost.ir.graph import Graph, Standing, Variant
 from fxcost.ir.predicate import Predicate
 from fxcost.ir.symbols import SymbolInfo, check_point
 from fxcost.passes.cost import Costs
@@ -21,7 +21,7 @@ from fxcost.query.breakdown import METRICS, ModuleRow, NodeRow, flatten, module_
 from fxcost.query.explain import Explanation, explain_node, find_nodes
 from fxcost.query.fit import default_unknown
 from fxcost.query.quantity import Quantity, may_hold, without_pinned
-from fxcost.query.regions import Variant, domain_without, excluded_ones, total_over_regions
+from fxcost.query.regions import domain_without, excluded_ones, total_over_regions
 from fxcost.query.table import Table
 
 if TYPE_CHECKING:

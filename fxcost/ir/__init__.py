@@ -5,7 +5,7 @@ only `sympy_bridge` imports sympy. The names below are the vocabulary that every
 """
 
 from fxcost.ir.expr import Expr, symbol
-from fxcost.ir.graph import Effects, Graph, Node, Standing, State, Value
+from fxcost.ir.graph import Effects, Graph, Node, Standing, State, Value, Variant
 from fxcost.ir.symbols import SymbolInfo
 from fxcost.ir.types import DType, ScalarType, TensorType
 
@@ -21,5 +21,6 @@ __all__ = [
     "SymbolInfo",
     "TensorType",
     "Value",
+    "Variant",
     "symbol",
 ]

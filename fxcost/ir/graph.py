@@ -25,7 +25,7 @@ Everything is frozen. A pass never changes a graph: it returns a fact about it. 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -158,3 +158,15 @@ class Graph:
         found = self.types[value]
         assert isinstance(found, TensorType), f"{value} is not a tensor"
         return found
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The graph of a slice of the model where the symbols `ones` are one (and the other excluded ones are not)."""
+
+    ones: frozenset[str]
+    graph: Graph
+
+    def covers(self, point: Mapping[str, int], excluded: Iterable[str]) -> bool:
+        """True when the point lies in this variant's region."""
+        return frozenset(n for n in excluded if point.get(n) == 1) == self.ones

@@ -16,6 +16,8 @@ MAX_EXPONENT: Final = 64
 """Largest exponent after `**`."""
 MAX_REGIONS: Final = 20
 """Graphs inside one another."""
+MAX_VARIANTS: Final = 1_000
+"""Graphs beside the main one, for regions where symbols are one."""
 MAX_LISTS: Final = 50
 """Lists inside one another in an attribute."""
 

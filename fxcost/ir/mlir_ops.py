@@ -138,17 +138,41 @@ def _operands(scan: Scanner, known: Mapping[str, Value]) -> tuple[Value, ...]:
     found = []
     scan.expect("(")
     while scan.token != ")":
-        value = known.get(scan.token)
-        if value is None:
-            if scan.kind != NAME:
-                scan.unexpected("an operand such as %x, or ')'")
-            scan.fail(f"found {scan.token[:80]}, which is not defined before this in its graph")
-        found.append(value)
-        scan.advance()
+        found.append(_known(scan, known))
         if not scan.accept(","):
             break
     scan.expect(")")
     return tuple(found)
+
+
+def returned(scan: Scanner, known: Mapping[str, Value]) -> tuple[Value, ...]:
+    """Step over `func.return %a, %b : type, type` of the pretty form."""
+    position = scan.start
+    scan.advance()
+    values: list[Value] = []
+    while scan.kind == NAME:
+        values.append(_known(scan, known))
+        if not scan.accept(","):
+            break
+    if values:
+        scan.expect(":")
+    for i, value in enumerate(values):
+        if i:
+            scan.expect(",")
+        if scan.type() != value.type:
+            scan.fail("found other types than the operands of the return have", position)
+    return tuple(values)
+
+
+def _known(scan: Scanner, known: Mapping[str, Value]) -> Value:
+    """Step over an operand."""
+    value = known.get(scan.token)
+    if value is None:
+        if scan.kind != NAME:
+            scan.unexpected("an operand such as %x, or ')'")
+        scan.fail(f"found {scan.token[:80]}, which is not defined before this in its graph")
+    scan.advance()
+    return value
 
 
 def _place(scan: Scanner) -> tuple[str, str]:

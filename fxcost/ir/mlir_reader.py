@@ -26,13 +26,15 @@ _TOKEN = re.compile(
     r"|(tensor\s*<\s*(?P<dims>(?:(?:\?|[0-9]++)\s*x\s*)*+)(?P<element>[a-zA-Z][a-zA-Z0-9]*+(?:<\s*[a-z0-9]++\s*>)?)\s*"
     rf"(?:,\s*\#fxcost\.shape\s*<\s*(?P<shape>{_TEXT})\s*>\s*)?>)"
     rf"|(\#fxcost\.(?P<what>[a-z]++)\s*<\s*(?P<held>{_TEXT})\s*>)"
+    r"|(affine_map\s*<[^<>\"]*+>[^<>\"]*+>|\#[A-Za-z_][A-Za-z0-9_]*+)"  # the first > is that of ->
+    rf"|(@(?:[A-Za-z_][A-Za-z0-9_$.]*+|{_TEXT}))"
     r"|(-?(?:0x[0-9A-Fa-f]++|[0-9]++(?:\.[0-9]*+(?:[eE][-+]?[0-9]++)?)?))"
     r"|(\^?[A-Za-z_][A-Za-z0-9_$.]*+)"
     r"|(->|[(){}\[\]=:,])"
     r"|(\Z)|(.))",
     re.DOTALL,
 )
-STRING, NAME, TENSOR, OPAQUE, NUMBER, WORD, PUNCTUATION, END, OTHER = 1, 2, 3, 7, 10, 11, 12, 13, 14
+STRING, NAME, TENSOR, OPAQUE, MAP, SYMBOL, NUMBER, WORD, PUNCTUATION, END, OTHER = 1, 2, 3, 7, *range(10, 17)
 _ESCAPE = re.compile(rb'\\([0-9A-Fa-f]{2}|[nt"\\]|.)', re.DOTALL)
 _LETTERS = {b"n": b"\n", b"t": b"\t", b'"': b'"', b"\\": b"\\"}
 _INTEGER = re.compile(r"-?[0-9]+")
@@ -129,11 +131,17 @@ class Scanner:
             name = self.string("an attribute's name") if self.kind == STRING else self._word()
             if name in found:
                 self.fail(f"the attribute {name!r} stands twice", position)
-            found[name] = self.value(level + 1) if self.accept("=") else None
+            found[name] = self._named_value(name, level) if self.accept("=") else None
             if not self.accept(","):
                 break
         self.expect("}")
         return found
+
+    def _named_value(self, name: str, level: int) -> Any:
+        if self.kind == MAP and name.startswith("fact."):  # what passes found out is not read again
+            self.advance()
+            return None
+        return self.value(level + 1)
 
     def _word(self) -> str:
         if self.kind != WORD or self.token.startswith("^"):

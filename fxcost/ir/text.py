@@ -1,16 +1,21 @@
-"""Writes a graph as text: valid MLIR in the generic form, which `text_reader` reads back into an equal graph.
+"""Writes a graph as text: valid MLIR, which `text_reader` reads back into an equal graph.
 
-Every mlir-opt from 14 on takes it with `--allow-unregistered-dialect` (8-bit floats from 16 on). Grammar; the braces
-of attributes are written literally, `*` repeats, `?` is optional::
+Every mlir-opt from 14 on takes the generic form with `--allow-unregistered-dialect` (8-bit floats from 16 on), and from
+16 on the pretty one. Grammar; the braces of attributes are written literally, `*` repeats, `?` is optional::
 
-    text      ::= "builtin.module"() ({ function }) {fxcost.version = 1 : i64, graph-attr*} : () -> ()
+    text      ::= "builtin.module"() ({ function variant* }) {fxcost.version = 1 : i64, graph-attr*} : () -> ()
     function  ::= "func.func"() ({ body }) {function_type = (type*) -> (type*), sym_name = "forward"} : () -> ()
+    variant   ::= a function with {fxcost.ones = ["N"], graph-attr*}: the graph where these symbols are one
     body      ::= (^bb0(%input: type*):)? state* node* update* "func.return"(%output*) : (type*) -> ()
     state     ::= %w = "fxcost.state"() {kind = "parameter", paths = ["fc.weight"], trainable = true} : () -> type
     node      ::= (%name (:count)? =)? "op"(%operand*) ((region*))? {attr*, node-attr*} : (type*) -> type place?
     region    ::= { body }             its last op is "fxcost.yield"(%output*) {graph-attr*}; it reads no outer value
     update    ::= "fxcost.update"(%state, %value) : (type, type) -> ()
     place     ::= loc("module"("file":line:0)) | loc("module") | loc("file":line:0)
+
+    pretty    ::= module attributes {fxcost.version = 1 : i64, graph-attr*} { function variant* }
+    function  ::= func.func @forward(%x: type*) -> (type*) { body }       variant: ... attributes {fxcost.ones ...} { body }
+                  its body has no ^bb0 and ends in "func.return %output* : type*"; ops are as above
 
     graph-attr ::= fxcost.name | fxcost.symbols = [{name = "N", min = 1, max = 64, multiple_of = 2, hint = 4}]
                  | fxcost.domain = ["N >= 2"] | fxcost.fixed = [["W", "why"]] | fxcost.standing = "lower" | fxcost.notes
@@ -25,8 +30,8 @@ of attributes are written literally, `*` repeats, `?` is optional::
 A value is named by its id. Characters that MLIR lacks are written `$20` (a byte in hexadecimal), and `$_` at the end
 keeps a name apart from one outside the region. An op that MLIR could not take, or would take for one of its own
 (`math.ceil`), is written `"fxcost.call"` with its name in `fxcost.op`. What has its default value is left out.
-Attributes that begin with `fact.` are what passes found out; readers skip them. A float NaN is not equal to itself: it
-reads back as `math.nan` with the same bits, and makes graphs equal that hold this very object.
+Attributes that begin with `fact.` are what passes found out, affine maps among them; readers skip them. A float NaN is
+not equal to itself: it reads back as `math.nan` with the same bits, and makes graphs equal that hold this very object.
 """
 
 from __future__ import annotations
@@ -36,7 +41,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from fxcost.errors import InternalError
-from fxcost.ir.graph import Attribute, Graph, Node, Standing
+from fxcost.ir.affine import AffineMap
+from fxcost.ir.graph import Attribute, Graph, Node, Standing, Variant
 from fxcost.ir.mlir import attribute, braces, condition, key, quote, tensor, value_name
 from fxcost.ir.symbols import SymbolInfo
 from fxcost.ir.types import ScalarType, ValueType
@@ -44,8 +50,11 @@ from fxcost.ir.verify import verify
 
 VERSION: Final = 1
 
-Facts = Mapping[str, Mapping[str, Attribute]]
+Fact = Attribute | AffineMap
+Facts = Mapping[str, Mapping[str, Fact]]
 """What passes found out, to be printed: by node name (empty: the whole graph), then by the name of the fact."""
+
+FORMS: Final = ("generic", "pretty")
 
 # Namespaces that mlir-opt knows: it would check our op against its own of that name.
 _TAKEN = re.compile(
@@ -58,24 +67,30 @@ _SOURCE = re.compile(r"([^\0]+):(0|[1-9][0-9]{0,8})", re.DOTALL)
 _SCALARS = {"int": "index", "float": "f64", "bool": "i1"}
 
 
-def print_graph(graph: Graph, facts: Facts | None = None) -> str:
-    """Return the text of a graph, annotated with `facts`; raises InternalError where it breaks a rule of `verify`."""
+def print_graph(
+    graph: Graph, facts: Facts | None = None, variants: Iterable[Variant] = (), *, form: str = "generic"
+) -> str:
+    """Return the text of a graph and its variants, annotated with `facts`; `form` is generic or pretty.
+
+    Raises InternalError where a graph breaks a rule of `verify`.
+    """
     verify(graph, "print_graph", InternalError)
-    writer = _Writer({}, frozenset(), facts or {})
-    inputs = ", ".join(writer.type(value.type) for value in graph.inputs)
-    outputs = ", ".join(writer.type(graph.types[output]) for output in graph.outputs)
-    body = writer.body(graph, "  ", "func.return", {})
-    attributes = {"fxcost.version": f"{VERSION} : i64", **_graph_attributes(graph), **writer.facts_of("")}
-    return "\n".join(
-        [
-            '"builtin.module"() ({',
-            '  "func.func"() ({',
-            *body,
-            f'  }}) {{function_type = ({inputs}) -> ({outputs}), sym_name = "forward"}} : () -> ()',
-            f"}}) {braces(attributes)} : () -> ()",
-            "",
-        ]
-    )
+    types: dict[ValueType, str] = {}
+    lines = _Writer(types, frozenset(), facts or {}).function(graph, "forward", {}, form)
+    for position, variant in enumerate(variants, 1):
+        verify(variant.graph, "print_graph", InternalError)
+        told = {"fxcost.ones": attribute(tuple(sorted(variant.ones))), **_graph_attributes(variant.graph)}
+        lines += _Writer(types, frozenset(), {}).function(variant.graph, f"forward_{position}", told, form)
+    whole = {key(f"fact.{name}"): fact(value) for name, value in (facts or {}).get("", {}).items()}
+    attributes = braces({"fxcost.version": f"{VERSION} : i64", **_graph_attributes(graph), **whole})
+    if form == "pretty":
+        return "\n".join([f"module attributes {attributes} {{", *lines, "}", ""])
+    return "\n".join(['"builtin.module"() ({', *lines, f"}}) {attributes} : () -> ()", ""])
+
+
+def fact(value: Fact) -> str:
+    """A fact as MLIR text."""
+    return str(value) if isinstance(value, AffineMap) else attribute(value)
 
 
 class _Writer:
@@ -94,13 +109,37 @@ class _Writer:
         return found
 
     def facts_of(self, node: str) -> dict[str, str]:
-        return {key(f"fact.{name}"): attribute(value) for name, value in self.facts.get(node, {}).items()}
+        return {key(f"fact.{name}"): fact(value) for name, value in self.facts.get(node, {}).items()}
+
+    def function(self, graph: Graph, name: str, attributes: Mapping[str, str], form: str) -> list[str]:
+        """A graph as a function of the module."""
+        inputs = ", ".join(self.type(value.type) for value in graph.inputs)
+        outputs = ", ".join(self.type(graph.types[output]) for output in graph.outputs)
+        if form == "generic":
+            told = braces({"function_type": f"({inputs}) -> ({outputs})", "sym_name": quote(name), **attributes})
+            return ['  "func.func"() ({', *self.body(graph, "  ", "func.return", {}), f"  }}) {told} : () -> ()"]
+        self.name_values(graph)
+        lines = self.statements(graph, "    ")
+        told = f" attributes {braces(attributes)}" if attributes else ""
+        returned = f" {self.uses(graph.outputs)} : {self.types_of(graph, graph.outputs)}" if graph.outputs else ""
+        head = f"  func.func @{name}({self.arguments(graph)}){f' -> ({outputs})' if outputs else ''}{told} {{"
+        return [head, *lines, f"    func.return{returned}", "  }"]
+
+    def arguments(self, graph: Graph) -> str:
+        return ", ".join(f"{self.references[value.id]}: {self.type(value.type)}" for value in graph.inputs)
 
     def body(self, graph: Graph, indent: str, terminator: str, attributes: Mapping[str, str]) -> list[str]:
         self.name_values(graph)
         inner = indent + "  "
-        arguments = ", ".join(f"{self.references[value.id]}: {self.type(value.type)}" for value in graph.inputs)
-        lines = [f"{indent}^bb0({arguments}):"] if arguments else []
+        lines = [f"{indent}^bb0({self.arguments(graph)}):"] if graph.inputs else []
+        lines += self.statements(graph, inner)
+        ending = f" {braces(attributes)}" if attributes else ""
+        types = self.types_of(graph, graph.outputs)
+        lines.append(f'{inner}"{terminator}"({self.uses(graph.outputs)}){ending} : ({types}) -> ()')
+        return lines
+
+    def statements(self, graph: Graph, inner: str) -> list[str]:
+        lines = []
         for state in graph.states:
             fields = {"kind": quote(state.kind), "paths": attribute(state.paths)}
             fields |= {"trainable": "true"} if state.trainable else {}
@@ -110,9 +149,6 @@ class _Writer:
             lines += self.node(graph, node, inner)
         for pair in graph.updates:
             lines.append(f'{inner}"fxcost.update"({self.uses(pair)}) : ({self.types_of(graph, pair)}) -> ()')
-        ending = f" {braces(attributes)}" if attributes else ""
-        types = self.types_of(graph, graph.outputs)
-        lines.append(f'{inner}"{terminator}"({self.uses(graph.outputs)}){ending} : ({types}) -> ()')
         return lines
 
     def name_values(self, graph: Graph) -> None:

@@ -7,15 +7,16 @@ malformed file, and the graph is checked by `verify` before anybody sees it.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from fxcost.errors import FileError
-from fxcost.ir.graph import NO_EFFECTS, Effects, Graph, Node, Standing, State, Value
-from fxcost.ir.limits import MAX_REGIONS
+from fxcost.ir.graph import NO_EFFECTS, Effects, Graph, Node, Standing, State, Value, Variant
+from fxcost.ir.limits import MAX_REGIONS, MAX_VARIANTS
 from fxcost.ir.mlir import value_id
-from fxcost.ir.mlir_ops import Fields, Operation, operation
-from fxcost.ir.mlir_reader import END, NAME, WORD, FunctionType, Scanner
+from fxcost.ir.mlir_ops import Fields, Operation, operation, returned
+from fxcost.ir.mlir_reader import END, MAP, NAME, SYMBOL, WORD, FunctionType, Scanner
 from fxcost.ir.symbols import SymbolInfo
 from fxcost.ir.text import VERSION
 from fxcost.ir.types import ValueType
@@ -27,8 +28,21 @@ MAX_BYTES: Final = 512 * 2**20
 _VERSION = re.compile(r"fxcost\.version\s*=\s*([0-9]{1,18})")
 
 
+@dataclass(frozen=True)
+class Program:
+    """What a text holds: the graph, and its variants for regions where symbols are one."""
+
+    graph: Graph
+    variants: tuple[Variant, ...] = ()
+
+
 def read_graph(path: str | Path) -> Graph:
-    """Read a graph from a file; every problem is a FileError that names the file."""
+    """Read the graph of a file; every problem is a FileError that names the file."""
+    return read_program(path).graph
+
+
+def read_program(path: str | Path) -> Program:
+    """Read a graph and its variants from a file; every problem is a FileError that names the file."""
     where = str(path)
     try:
         size = Path(path).stat().st_size
@@ -44,23 +58,29 @@ def read_graph(path: str | Path) -> Graph:
         column = problem.start - data.rfind(b"\n", 0, problem.start)
         found = f"found the byte 0x{data[problem.start]:02x}, expected UTF-8 text; is it fxcost IR text?"
         raise FileError(f"{where}:{line}:{column}: {found}") from None
-    return parse_graph(text, where)
+    return parse_program(text, where)
 
 
 def parse_graph(text: str, where: str = "<text>") -> Graph:
-    """Read a graph from text; raises FileError as `where:line:column: found, expected, what to do`."""
+    """Read the graph of a text; raises FileError as `where:line:column: found, expected, what to do`."""
+    return parse_program(text, where).graph
+
+
+def parse_program(text: str, where: str = "<text>") -> Program:
+    """Read a graph and its variants from text; raises FileError as `parse_graph` does."""
     if len(text) > MAX_BYTES:
         raise FileError(f"{where}: found {len(text):,} characters, expected at most {MAX_BYTES:,}")
     try:
-        graph = _Parser(text, where).module()
+        program = _Parser(text, where).module()
     except FileError:
         # A newer version may be written in ways that do not read here: say so rather than where it began to differ.
         match = _VERSION.search(text, text.rfind("fxcost.version") if "fxcost.version" in text else len(text))
         if match and int(match[1]) != VERSION:
             raise _wrong_version(where, int(match[1])) from None
         raise
-    verify(graph, where, FileError)
-    return graph
+    for graph in (program.graph, *(variant.graph for variant in program.variants)):
+        verify(graph, where, FileError)
+    return program
 
 
 def _wrong_version(where: str, version: object) -> FileError:
@@ -96,11 +116,59 @@ class _Parser:
     def __init__(self, text: str, where: str) -> None:
         self.scan = Scanner(text, where)
 
-    def module(self) -> Graph:
+    def module(self) -> Program:
         scan = self.scan
-        for op in ('"builtin.module"', '"func.func"'):
-            for token in (op, "(", ")", "(", "{"):
+        while scan.kind == MAP and scan.token.startswith("#"):  # `#map = affine_map<...>`, as mlir-opt prints maps
+            scan.advance()
+            scan.expect("=")
+            if scan.kind != MAP:
+                scan.unexpected("an affine map")
+            scan.advance()
+        if scan.kind == WORD and scan.token == "module":
+            functions, fields = self.pretty_module()
+        else:
+            for token in ('"builtin.module"', "(", ")", "(", "{"):
                 scan.expect(token)
+            functions = self.functions()
+            fields = _closing(scan)
+        if scan.kind != END:
+            scan.unexpected("the end of the text")
+        version = fields.rest.pop("fxcost.version", None)
+        if version != VERSION or version is True:
+            raise _wrong_version(scan.where, version)
+        (body, rest), *others = functions
+        rest.done()
+        variants = []
+        for inner, told in others:
+            ones = told.texts("fxcost.ones")
+            variants.append(Variant(frozenset(ones), self.graph(inner, told)))
+        return Program(self.graph(body, fields), tuple(variants))
+
+    def pretty_module(self) -> tuple[list[tuple[_Body, Fields]], Fields]:
+        """Step over `module attributes {...} { ... }`."""
+        scan = self.scan
+        scan.advance()
+        fields = Fields(scan, scan.start, scan.attributes() if scan.accept("attributes") else {})
+        scan.expect("{")
+        functions = self.functions()
+        scan.expect("}")
+        return functions, fields
+
+    def functions(self) -> list[tuple[_Body, Fields]]:
+        """Step over all functions, in either form, until the module closes."""
+        found = [self.function()]
+        while self.scan.token != "}" and self.scan.kind != END:
+            if len(found) > MAX_VARIANTS:
+                self.scan.fail(f"found more than {MAX_VARIANTS} variants of a graph")
+            found.append(self.function())
+        return found
+
+    def function(self) -> tuple[_Body, Fields]:
+        scan = self.scan
+        if scan.kind == WORD and scan.token == "func.func":
+            return self.pretty_function()
+        for token in ('"func.func"', "(", ")", "(", "{"):
+            scan.expect(token)
         body, ending = self.body("func.return", 0)
         ending.done()
         position = scan.start
@@ -110,22 +178,47 @@ class _Parser:
         if not isinstance(form, FunctionType) or (form.inputs, form.outputs) != types:
             scan.fail("found another function_type than the inputs and the func.return have", position)
         function.text("sym_name", "forward")
-        function.done()
-        fields = _closing(scan)
-        if scan.kind != END:
-            scan.unexpected("the end of the text")
-        version = fields.rest.pop("fxcost.version", None)
-        if version != VERSION or version is True:
-            raise _wrong_version(scan.where, version)
-        return self.graph(body, fields)
+        return body, function
 
-    def body(self, terminator: str, level: int) -> tuple[_Body, Fields]:
+    def pretty_function(self) -> tuple[_Body, Fields]:
+        """Step over `func.func @name(%x: type) -> (type) attributes {...} { ... }`."""
         scan, body = self.scan, _Body()
+        scan.advance()
+        if scan.kind != SYMBOL:
+            scan.unexpected("a function's name such as @forward")
+        scan.advance()
+        if scan.token != "(":
+            scan.unexpected("'('")
+        self.inputs(body)
+        position = scan.start
+        types: tuple[ValueType, ...] = ()
+        if scan.accept("->"):
+            types = scan.types() if scan.token == "(" else (scan.type(),)
+        fields = Fields(scan, scan.start, scan.attributes() if scan.accept("attributes") else {})
+        scan.expect("{")
+        body, ending = self.body("func.return", 0, body)
+        ending.done()
+        scan.expect("}")
+        if types != tuple(value.type for value in body.outputs):
+            scan.fail("found other result types than the func.return has", position)
+        return body, fields
+
+    def body(self, terminator: str, level: int, body: _Body | None = None) -> tuple[_Body, Fields]:
+        """Step over a graph's ops up to its terminator; a function in the pretty form has its inputs in `body`."""
+        scan = self.scan
+        pretty = body is not None
+        body = body or _Body()
         if level > MAX_REGIONS:
             scan.fail(f"found regions nested deeper than {MAX_REGIONS}")
-        if scan.kind == WORD and scan.token.startswith("^"):
-            self.arguments(body)
+        if not pretty and scan.kind == WORD and scan.token.startswith("^"):
+            scan.advance()
+            if scan.token == "(":
+                self.inputs(body)
+            scan.expect(":")
         while True:
+            if pretty and scan.kind == WORD and scan.token in {"func.return", "return"}:
+                body.outputs = returned(scan, body.values)
+                return body, Fields(scan, scan.start, {})
             op = operation(scan, body.values, lambda: self.region(level))
             if op.op == terminator:
                 if op.names or op.regions or op.types:
@@ -134,20 +227,19 @@ class _Parser:
                 return body, op.fields
             self.add(body, op)
 
-    def arguments(self, body: _Body) -> None:
+    def inputs(self, body: _Body) -> None:
+        """Step over `(%x: type, ...)`."""
         scan = self.scan
-        scan.advance()
-        if scan.accept("("):
-            while scan.token != ")":
-                if scan.kind != NAME:
-                    scan.unexpected("an input such as %x")
-                position, name = scan.start, scan.advance()
-                scan.expect(":")
-                body.inputs.append(self.define(body, name, self.id_of(name, position), scan.type(), position))
-                if not scan.accept(","):
-                    break
-            scan.expect(")")
-        scan.expect(":")
+        scan.expect("(")
+        while scan.token != ")":
+            if scan.kind != NAME:
+                scan.unexpected("an input such as %x")
+            position, name = scan.start, scan.advance()
+            scan.expect(":")
+            body.inputs.append(self.define(body, name, self.id_of(name, position), scan.type(), position))
+            if not scan.accept(","):
+                break
+        scan.expect(")")
 
     def id_of(self, name: str, position: int) -> str:
         found = value_id(name[1:]) if "#" not in name else None

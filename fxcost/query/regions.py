@@ -8,7 +8,6 @@ graph is kept as a *variant*, and totals become one expression over all regions.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from itertools import combinations
 
 from fxcost.ir.domain import is_one_excluded
@@ -16,18 +15,6 @@ from fxcost.ir.expr import Expr, const, substitute, symbol
 from fxcost.ir.graph import Graph
 from fxcost.ir.predicate import Compare, Predicate, all_of, any_of
 from fxcost.passes.peak import by_case
-
-
-@dataclass(frozen=True)
-class Variant:
-    """The graph of a slice of the model where the symbols `ones` are one (and the other excluded ones are not)."""
-
-    ones: frozenset[str]
-    graph: Graph
-
-    def covers(self, point: Mapping[str, int], excluded: Iterable[str]) -> bool:
-        """True when the point lies in this variant's region."""
-        return frozenset(n for n in excluded if point.get(n) == 1) == self.ones
 
 
 def excluded_ones(graph: Graph) -> tuple[str, ...]:

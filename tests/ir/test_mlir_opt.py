@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 
 import pytest
@@ -17,20 +16,10 @@ from fxcost.ir.text import print_graph
 from fxcost.ir.text_reader import parse_graph
 from fxcost.ir.types import DType, TensorType
 from tests.strategies import Shadowed, graphs, shadowed
+from tests.support.mlir_opt import PRETTY, VERSIONS, needs_mlir_opt, run
 
-VERSIONS = [name for name in ("mlir-opt", "mlir-opt-19", "mlir-opt-16", "mlir-opt-14") if shutil.which(name)]
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not VERSIONS, reason="no mlir-opt on PATH (Debian: apt-get install mlir-19-tools)"),
-]
+pytestmark = [pytest.mark.slow, needs_mlir_opt]
 each_version = pytest.mark.parametrize("mlir_opt", VERSIONS)
-
-
-def run(mlir_opt: str, text: str, *options: str) -> str:
-    command = [mlir_opt, "--allow-unregistered-dialect", *options]
-    done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=120, check=False)
-    assert done.returncode == 0, f"{done.stderr.decode(errors='replace')[:2000]}\n{text}"
-    return done.stdout.decode(errors="replace")
 
 
 def chain(count: int) -> Graph:
@@ -76,7 +65,7 @@ def test_printed_graphs_are_accepted(mlir_opt: str) -> None:
     run(mlir_opt, print_graph(chain(200)))
 
 
-@pytest.mark.parametrize("mlir_opt", [name for name in VERSIONS if not name.endswith("-14")])  # it does not know func
+@pytest.mark.parametrize("mlir_opt", PRETTY)
 def test_a_use_before_the_definition_is_refused_by_both(mlir_opt: str) -> None:
     lines = print_graph(chain(4)).split("\n")
     first = next(i for i, line in enumerate(lines) if "%layer1 =" in line)
