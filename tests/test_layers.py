@@ -26,6 +26,7 @@ LAYERS = (
     {"formulas"},
     {"on_machines", "in_orders"},
     {"cost"},
+    {"steps"},
     {"api"},
     {"models"},
     {"space"},
