@@ -47,6 +47,14 @@ LONG_LIVED_FIRST = tuple(
 """What does best on packings without any waste, where many of the others come to the same; every second round."""
 
 
+class NoPlan(Infeasible):
+    """Nothing within the capacity was found; `proven` where there is nothing."""
+
+    def __init__(self, message: str, proven: bool) -> None:
+        super().__init__(message)
+        self.proven = proven
+
+
 @dataclass(frozen=True)
 class Plan:
     """Where each buffer lies, and how good that is.
@@ -101,6 +109,7 @@ def plan(
     *,
     alignment: int = 1,
     time_limit: float = 60.0,
+    rounds: int | None = None,
 ) -> Plan:
     """Place buffers (id, lower, upper, size), alive from time `lower` until before `upper`, in the least memory.
 
@@ -108,7 +117,8 @@ def plan(
     buffer lies in one of them. Offsets are multiples of `alignment`, and sizes are padded to it.
 
     Deterministic unless the time limit (seconds) or Ctrl-C ends the search; then the best plan so far comes back.
-    Raises SpecError for malformed buffers, Infeasible when nothing within the capacity exists or is found in time.
+    `rounds` ends it, too, after so many rounds of all strategies, each a third longer than the one before.
+    Raises SpecError for malformed buffers, NoPlan when nothing within the capacity exists or is found in time.
     """
     started = time.monotonic()
     requests = requests_of(buffers)
@@ -117,16 +127,17 @@ def plan(
     banks = _banks(capacity, alignment)
     bound = load_bound(requests, alignment)
     _refuse_what_cannot_fit(requests, banks, alignment, bound, capacity)
-    planner = _Planner(requests, alignment, banks, bound, started + time_limit)
+    planner = _Planner(requests, alignment, banks, bound, started + time_limit, rounds)
     planner.run()
     plan_ = planner.plan(capacity if isinstance(capacity, int | None) else tuple(capacity), started)
     if not planner.fits:
         proven = plan_.lower_bound > sum(bank // planner.unit * planner.unit for bank in banks)
-        raise Infeasible(
-            f"no plan fits into {_named(capacity)} bytes"
+        raise NoPlan(
+            f"no plan fits into {named_capacity(capacity)} bytes"
             + (": proven by a complete search" if proven else f" as far as found ({plan_.stopped}); none is excluded")
             + f"; at most {bound:,} bytes are alive at one time"
-            + (f", the best plan takes {plan_.height:,}" if len(banks) == 1 else "")
+            + (f", the best plan takes {plan_.height:,}" if len(banks) == 1 else ""),
+            proven,
         )
     return plan_
 
@@ -141,7 +152,8 @@ def _banks(capacity: int | Sequence[int] | None, alignment: int) -> tuple[int, .
     return tuple(size // alignment * alignment for size in sizes)
 
 
-def _named(capacity: int | Sequence[int] | None) -> str:
+def named_capacity(capacity: int | Sequence[int] | None) -> str:
+    """`1,024`, or `512 + 128` for two banks."""
     return f"{capacity:,}" if isinstance(capacity, int) else " + ".join(f"{c:,}" for c in capacity or ())
 
 
@@ -155,12 +167,13 @@ def _refuse_what_cannot_fit(
     if not banks:
         return
     if bound > sum(banks):
-        raise Infeasible(f"no plan fits into {_named(capacity)} bytes: {bound:,} bytes are alive at one time")
+        raise NoPlan(f"no plan fits into {named_capacity(capacity)} bytes: {bound:,} bytes are alive at one time", True)
     for request in requests:
         if padded(request.size, alignment) > max(banks):
-            raise Infeasible(
+            raise NoPlan(
                 f"buffer {request.id!r} takes {padded(request.size, alignment):,} bytes, more than the largest bank "
-                f"({max(banks):,})"
+                f"({max(banks):,})",
+                True,
             )
 
 
@@ -168,9 +181,16 @@ class _Planner:
     """One run of `plan`: parts, the best offsets of each, and what is proven so far. All in bytes but for the search."""
 
     def __init__(
-        self, requests: tuple[Request, ...], alignment: int, banks: tuple[int, ...], bound: int, deadline: float
+        self,
+        requests: tuple[Request, ...],
+        alignment: int,
+        banks: tuple[int, ...],
+        bound: int,
+        deadline: float,
+        rounds: int | None,
     ) -> None:
         self.requests, self.alignment, self.banks, self.deadline = requests, alignment, banks, deadline
+        self.rounds = rounds
         self.bound = bound
         sizes = [padded(r.size, alignment) for r in requests]
         self.unit = common_unit(sizes)
@@ -259,7 +279,7 @@ class _Planner:
                     break
                 self._keep(part, found, "search")
                 return
-            if self._out_of_time():
+            if self._out_of_time() or self._out_of_rounds(number + 1):
                 return
             if self.limit is None and part.height > self.goal + 1:
                 self._improve(part, Fitting(problem, (self.goal + part.height) // 2, self.edges, durations), number)
@@ -291,6 +311,12 @@ class _Planner:
         if time.monotonic() <= self.deadline:
             return False
         self.stopped = "time limit"
+        return True
+
+    def _out_of_rounds(self, done: int) -> bool:
+        if self.rounds is None or done < self.rounds:
+            return False
+        self.stopped = self.stopped or f"after {done} rounds"
         return True
 
     def plan(self, capacity: int | tuple[int, ...] | None, started: float) -> Plan:

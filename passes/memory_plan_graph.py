@@ -42,7 +42,11 @@ def plan_of(
     number = {position: op for op, position in enumerate(problem.positions)}
     ops = [number[position] for position in (order or problem.positions) if position in number]
     requests, home = lifetimes(problem, ops)
-    found = plan(requests, capacity, alignment=alignment, time_limit=time_limit)
+    return with_blocks(plan(requests, capacity, alignment=alignment, time_limit=time_limit), home)
+
+
+def with_blocks(found: Plan, home: Mapping[str, str]) -> Plan:
+    """The plan with the offset (and bank) of every block, too, where `home` names the buffer that each one lies in."""
     return replace(
         found,
         offsets=dict(found.offsets) | {block: found.offsets[buffer] for block, buffer in home.items()},
