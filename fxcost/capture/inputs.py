@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils import _pytree as pytree
 
 from fxcost.errors import SpecError
@@ -42,6 +43,7 @@ TORCH_DTYPES: Mapping[DType, torch.dtype] = {
 _SPATIAL = [(352, 416, 288), (320, 352, 288), (448, 672, 224), (224, 224, 224), (384, 384, 384), (256, 256, 256)] + [
     (size, size, size) for size in (299, 518, 336, 192, 128, 96, 64, 32, 28)
 ]
+_SIZE_NAMES = ("input_size", "img_size", "image_size")
 _SEQUENCE = [37, 21, 12, 64, 128, 1003, 16000, 6]
 _TIME = [16, 8, 32, 4]
 _BATCH = [5, 2, 1]
@@ -67,13 +69,42 @@ def _role(position: int, rank: int, dtype: DType) -> str:
     return "time" if rank == 5 else "sequence"
 
 
-def example_points(specs: Any, symbols: Mapping[str, SymbolInfo]) -> Iterator[dict[str, int]]:
-    """Sizes to try, best first; a hint given by the user is kept in all of them."""
+def own_sizes(model: nn.Module) -> list[tuple[int, int]]:
+    """Heights and widths that a model says it was built for, in attributes that model libraries agree on."""
+    found: dict[tuple[int, int], None] = {}
+    for module in model.modules():
+        config = getattr(module, "config", None)
+        stated = [getattr(holder, name, None) for holder in (module, config) for name in _SIZE_NAMES]
+        for cfg in (getattr(module, "default_cfg", None), getattr(module, "pretrained_cfg", None)):
+            stated += [cfg[name] for name in _SIZE_NAMES if isinstance(cfg, Mapping) and name in cfg]
+        for value in stated:
+            pair = (
+                (value, value)
+                if isinstance(value, int)
+                else tuple(value)[-2:]
+                if isinstance(value, list | tuple)
+                else ()
+            )
+            if len(pair) == 2 and all(isinstance(size, int) and 8 <= size <= 4096 for size in pair):
+                found[pair[0], pair[1]] = None
+        if len(found) >= 3:
+            break
+    return list(found)[:3]
+
+
+def example_points(
+    specs: Any, symbols: Mapping[str, SymbolInfo], own: Sequence[tuple[int, int]] = ()
+) -> Iterator[dict[str, int]]:
+    """Sizes to try, best first; a hint given by the user is kept in all of them.
+
+    `own` are heights and widths that the model was built for: tried after those off the grid.
+    """
     roles = classify(specs)
     spatial = [n for n in symbols if roles.get(n) == "spatial"]
     others = [n for n in symbols if roles.get(n) == "sequence"]
     seen: set[tuple[tuple[str, int], ...]] = set()
-    for batch, sequence, space, time in product(_BATCH, _SEQUENCE, _SPATIAL, _TIME):
+    spaces = [*_SPATIAL[:3], *((height, width, width) for height, width in own), *_SPATIAL[3:]]
+    for batch, sequence, space, time in product(_BATCH, _SEQUENCE, spaces, _TIME):
         point: dict[str, int] = {}
         for name, info in symbols.items():
             role = roles.get(name, "sequence")

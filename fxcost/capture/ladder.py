@@ -15,17 +15,19 @@ import inspect
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import _pytree as pytree
 
-from fxcost.capture.inputs import classify, dynamic_dims, example_points, tensors, with_hints
+from fxcost.capture.inputs import classify, dynamic_dims, example_points, own_sizes, tensors, with_hints
 from fxcost.capture.quiet import muffled
+from fxcost.capture.recurrence import steps_skipped
 from fxcost.ir.expr import Expr, const, floordiv, mod, substitute
 from fxcost.ir.predicate import Compare, Predicate, replace_symbols
 from fxcost.ir.specs import TensorSpec
@@ -78,10 +80,24 @@ class OutOfBudget(BaseException):
     """A rung took longer than its budget. Not an Exception, so that nothing inside torch swallows it."""
 
 
-def run_eager(request: Request, point: Mapping[str, int]) -> None:
-    """Run the model once at `point`; whatever it raises comes out."""
+def run_eager(
+    request: Request, point: Mapping[str, int], watching: Callable[[], AbstractContextManager[Any]] = nullcontext
+) -> Any:
+    """Run the model once at `point` inside a fresh `watching()` and return what that gives; errors come out.
+
+    A model that asks a meta tensor for a value runs on fake tensors instead: libraries that know them for a trace skip
+    the question.
+    """
     with quiet_inference():
-        request.module(*tensors(request.specs, point, request.device))
+        try:
+            with watching() as watched:
+                request.module(*tensors(request.specs, point, request.device))
+        except Exception as error:
+            if request.device != "meta" or "meta tensor" not in str(error):
+                raise
+            with FakeTensorMode(allow_non_fake_inputs=True), watching() as watched:
+                request.module(*tensors(request.specs, point, request.device))
+    return watched
 
 
 @contextmanager
@@ -103,7 +119,7 @@ def probe(request: Request) -> Probed:
     start = time.process_time()
     error = ""
     base: dict[str, int] | None = None
-    for tried, point in enumerate(example_points(request.specs, request.symbols)):
+    for tried, point in enumerate(example_points(request.specs, request.symbols, own_sizes(request.module))):
         failure = _failure(request, point)
         if failure is None:
             base = point
@@ -129,8 +145,9 @@ def _pinned_together(request: Request, base: dict[str, int], pinned: dict[str, s
     """Where each symbol alone is refused, all spatial ones may still move together (square inputs)."""
     roles = classify(request.specs)
     spatial = {n for n in request.symbols if roles.get(n) == "spatial"}
-    if len(spatial) > 1 and _failure(request, _moved(request, base, spatial, 0, same=True)) is None:
-        return {n: why for n, why in pinned.items() if n not in spatial}
+    for step in range(4) if len(spatial) > 1 else ():
+        if _failure(request, _moved(request, base, spatial, step, same=True)) is None:
+            return {n: why for n, why in pinned.items() if n not in spatial}
     return pinned
 
 
@@ -143,8 +160,8 @@ def _moved(
     for name in names:
         info, size = request.symbols[name], base[name]
         if roles.get(name) == "spatial":
+            size = max(base[n] for n in names) if same else size
             wanted = [size + 64, size * 2, size + 33, max(size - 32, 1)][step]
-            wanted = max(base[n] for n in names) + 64 if same else wanted
         else:
             wanted = [size + 2, size * 2, max(size - 1, 1), size + 7][step]
         low, high = info.min, info.max if info.max is not None else wanted
@@ -192,7 +209,7 @@ def climb(request: Request, probed: Probed) -> tuple[Captured | None, str]:
 
 def _rungs(request: Request, probed: Probed) -> Iterator[tuple[str, dict[str, str], dict[str, int], int]]:
     points = [probed.point] if probed.point is not None else []
-    for point in example_points(request.specs, request.symbols):
+    for point in example_points(request.specs, request.symbols, own_sizes(request.module)):
         if point not in points and len(points) < (3 if probed.point is not None else 1):
             points.append(point)
     points = points or [{}]
@@ -222,9 +239,15 @@ def _rungs(request: Request, probed: Probed) -> Iterator[tuple[str, dict[str, st
     yield "static", everything, base, 1
 
 
-def _export(request: Request, free: frozenset[str], point: Mapping[str, int], multiple: int) -> Any:
+def guard_free() -> AbstractContextManager[Any]:
+    """Tracing that keeps sizes of one symbolic and skips "is this feature map 1 x 1" guards."""
     from torch.fx.experimental import _config
 
+    found: AbstractContextManager[Any] = _config.patch(backed_size_oblivious=True, aggressive_guard_free_semantics=2)  # type: ignore[attr-defined]
+    return found
+
+
+def _export(request: Request, free: frozenset[str], point: Mapping[str, int], multiple: int) -> Any:
     roles = classify(request.specs)
     named: dict[str, Any] = {}
 
@@ -238,8 +261,7 @@ def _export(request: Request, free: frozenset[str], point: Mapping[str, int], mu
     shapes = dynamic_dims(request.specs, free, dim) if free else None
     if shapes is not None:
         shapes = _by_parameter(request.module, shapes)
-    # Guard-free tracing keeps sizes of one symbolic and skips "is this feature map 1 x 1" guards.
-    with quiet_inference(), _config.patch(backed_size_oblivious=True, aggressive_guard_free_semantics=2):  # type: ignore[attr-defined]
+    with quiet_inference(), steps_skipped(), guard_free():
         args = tensors(request.specs, point, request.device)
         return torch.export.export(request.module, args, dynamic_shapes=shapes, strict=False)
 
@@ -276,7 +298,7 @@ def bind_size(
 ) -> None:
     """Note what torch's symbol for one input dimension means in the user's symbols, or that the dimension is pinned."""
     expression = size.node.expr if isinstance(size, torch.SymInt) else None
-    if expression is None or expression.is_number:
+    if expression is None or expression.is_number or _single(size, expression):
         for name in wanted.symbols:
             pinned.setdefault(name, "the trace holds for this size only")
         return
@@ -289,6 +311,12 @@ def bind_size(
     known = bindings.setdefault(inner.name, value)
     if known is not value:
         domain.append(Compare("==", known, value))
+
+
+def _single(size: Any, expression: Any) -> bool:
+    """True for a symbol that the trace has narrowed down to one value."""
+    span = size.node.shape_env.var_to_range.get(expression)
+    return span is not None and span.is_singleton()
 
 
 def user_inputs(program: Any) -> list[Any]:

@@ -69,15 +69,24 @@ def _on_meta(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _prepared(twin: nn.Module) -> nn.Module:
-    if uses_cache(twin):
-        config: Any = twin.config
-        config.use_cache = False  # the caches of transformers are objects that a graph cannot return
+    for config in _configurations(getattr(twin, "config", None)):
+        if getattr(config, "use_cache", None) is True:
+            config.use_cache = False  # the caches of transformers are objects that a graph cannot return
     return twin.eval()
+
+
+def _configurations(config: Any) -> Iterator[Any]:
+    """A configuration of transformers and those of its parts."""
+    if hasattr(config, "to_dict"):
+        yield config
+        for part in list(vars(config).values()):
+            yield from _configurations(part)
 
 
 def uses_cache(model: nn.Module) -> bool:
     """True for a transformers model that returns a key-value cache unless told otherwise."""
-    return getattr(getattr(model, "config", None), "use_cache", None) is True
+    configurations = _configurations(getattr(model, "config", None))
+    return any(getattr(config, "use_cache", None) is True for config in configurations)
 
 
 @contextmanager

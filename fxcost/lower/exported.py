@@ -25,6 +25,7 @@ from fxcost.ir.sympy_bridge import Untranslatable, from_sympy, predicate_from_sy
 from fxcost.ir.types import ScalarType, TensorType, ValueType
 from fxcost.lower.fx import (
     arguments,
+    decomposition,
     effects,
     identity,
     is_number,
@@ -35,6 +36,7 @@ from fxcost.lower.fx import (
     state_tensor,
     unique,
 )
+from fxcost.ops.registry import find
 
 _DTYPES = {torch_type: dtype for dtype, torch_type in TORCH_DTYPES.items()}
 _LAYOUTS = {
@@ -65,6 +67,7 @@ class _Lowering:
     data: dict[str, SymbolInfo] = field(default_factory=dict)
     sizes: dict[Any, Expr] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    outer: Any = None  # the operator that is being taken apart
 
     def run(self) -> Graph:
         program = self.captured.program
@@ -169,21 +172,42 @@ class _Lowering:
         op = op_name(node.target)
         if op in _IGNORED:
             return
-        wrapper = op.startswith("hop.wrap") or op in {"hop.invoke_subgraph", "hop.hints_wrapper"}
-        if wrapper and self._inlined(node, place):
+        if (op.startswith("hop.wrap") or op in {"hop.invoke_subgraph", "hop.hints_wrapper"}) and self._wrapped(
+            node, place
+        ):
             return
         if is_number(example) and not reads_data(node):
             self.values[node.name] = self._attribute(example)
             return
+        if find(op) is None and self._taken_apart(node, place):
+            return
         self._emit(node, op, example, place)
 
-    def _inlined(self, node: Any, place: str) -> bool:
-        """A wrapper (no_grad, autocast) costs what its body costs: its body takes its place."""
+    def _wrapped(self, node: Any, place: str) -> bool:
+        """A wrapper (no_grad, autocast) costs what its body costs."""
         body = next((v for a in node.args if isinstance(v := self._raw(a), torch.fx.GraphModule)), None)
         if body is None:
             return False
         where = next(i for i, a in enumerate(node.args) if self._raw(a) is body)
-        given = list(node.args[where + 1 :])
+        self._inline(node, place, body, list(node.args[where + 1 :]))
+        return True
+
+    def _taken_apart(self, node: Any, place: str) -> bool:
+        """An operator without a rule costs what torch decomposes it to, if all of that has rules."""
+        found = decomposition(node)
+        if found is None:
+            return False
+        body, given = found
+        parts = {op_name(n.target) for n in body.graph.nodes if n.op == "call_function"}
+        if not all(find(op) for op in parts):
+            return False
+        outer, self.outer = self.outer, self.outer or node
+        self._inline(node, place, body, given)
+        self.outer = outer
+        return True
+
+    def _inline(self, node: Any, place: str, body: torch.fx.GraphModule, given: list[Any]) -> None:
+        """Put the body in the node's place."""
         inner = [n for n in body.graph.nodes if n.op == "placeholder"]
         scope = f"{place}{node.name}/"
         renamed = {n.name: f"{scope}{n.name}" for n in body.graph.nodes}
@@ -194,7 +218,6 @@ class _Lowering:
         result = self.values.pop(f"{scope}!output", None)
         self.values |= saved
         self.values[node.name] = tuple(result) if isinstance(result, list) else result
-        return True
 
     def _emit(self, node: Any, op: str, example: Any, place: str) -> None:
         name = unique(f"{place}{node.name}".replace("/", "."), self.types)
@@ -206,9 +229,10 @@ class _Lowering:
         schema = getattr(node.target, "_schema", None)
         memory = effects(schema, slots) if schema is not None else NO_EFFECTS
         results = self._results(name, node.name, example)
-        module, call = self._place(node)
+        owner = self.outer or node
+        module, call = self._place(owner)
         self.nodes.append(
-            Node(name, op, tuple(operands), tuple(slots), attrs, results, module, call, source(node), effects=memory)
+            Node(name, op, tuple(operands), tuple(slots), attrs, results, module, call, source(owner), effects=memory)
         )
 
     def _argument(

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import torch
+from torch._decomp import decomposition_table
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils import _pytree as pytree
 
+from fxcost.capture.ladder import guard_free
+from fxcost.capture.quiet import muffled
 from fxcost.ir.graph import NO_EFFECTS, Effects
 
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
@@ -74,6 +80,39 @@ def reads_data(node: Any) -> bool:
     if not isinstance(node.target, torch._ops.OpOverload) or node.target.namespace != "aten":
         return False
     return not node.target._schema.name.startswith("aten::sym_")
+
+
+def decomposition(node: Any) -> tuple[torch.fx.GraphModule, list[Any]] | None:
+    """What an operator is made of, as a graph, and the nodes that are its inputs; None where torch does not say."""
+    target = node.target
+    if not isinstance(target, torch._ops.OpOverload):
+        return None
+    makes = target.decompose if target._can_decompose() else decomposition_table.get(target)
+    if makes is None:
+        return None
+    leaves, structure = pytree.tree_flatten((node.args, node.kwargs))
+    given = [leaf for leaf in leaves if isinstance(leaf, torch.fx.Node)]
+
+    def run(*values: Any) -> Any:
+        taken = iter(values)
+        filled = [next(taken) if isinstance(leaf, torch.fx.Node) else leaf for leaf in leaves]
+        args, kwargs = pytree.tree_unflatten(filled, structure)
+        return makes(*args, **kwargs)
+
+    examples = [leaf.meta["val"] for leaf in given]
+    environments = (getattr(getattr(each, "fake_mode", None), "shape_env", None) for each in examples)
+    environment = next((each for each in environments if each is not None), None)
+    try:
+        # A guard would make sizes of the whole trace special, or turn them into numbers.
+        with ExitStack() as stack:
+            stack.enter_context(muffled())
+            stack.enter_context(torch.no_grad())
+            stack.enter_context(guard_free())
+            if environment is not None:
+                stack.enter_context(environment.error_on_new_guards())
+            return make_fx(run)(*examples), given
+    except Exception:  # it may also ask for what fake tensors do not know: then the operator stays as it is
+        return None
 
 
 def state_tensor(program: Any, target: str) -> Any:

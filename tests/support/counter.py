@@ -1,8 +1,8 @@
 """An independent count of multiply-accumulates: a dispatch mode over one real run, with formulas of its own.
 
-torch's FlopCounterMode has no formula for the CPU's fused attention and fails on models that read values from meta
-tensors; this one runs on real tensors and knows the handful of operators below which every product, convolution and
-attention ends up on the CPU.
+torch's FlopCounterMode has no formula for the CPU's fused attention, for products of single vectors, grouped products and
+recurrent layers; this one knows the handful of operators below which every product, convolution and attention ends up,
+on the CPU as on meta tensors.
 """
 
 from __future__ import annotations
@@ -42,6 +42,19 @@ def _attention(out: Any, q: Any, k: Any, v: Any, *_: Any, **__: Any) -> int:
     return int(batch * heads * length * k.shape[-2] * (width + v.shape[-1]))
 
 
+def _mv(out: Any, a: Any, *_: Any, **__: Any) -> int:
+    return int(prod(a.shape))
+
+
+def _addmv(out: Any, _bias: Any, a: Any, *_: Any, **__: Any) -> int:
+    return int(prod(a.shape))
+
+
+def _recurrent(out: Any, x: Any, *weights: Any, **__: Any) -> int:
+    # One layer and direction in the CPU's library: both matrices at every step of every sequence.
+    return int(prod(x.shape[:-1]) * sum(prod(w.shape) for w in weights[:2]))
+
+
 def _grouped_mm(out: Any, a: Any, b: Any, *_: Any, **__: Any) -> int:
     # Each row of `a` meets one expert's matrix.
     return int(prod(a.shape) * out.shape[-1])
@@ -54,6 +67,13 @@ _FORMULAS: dict[str, Callable[..., int]] = {
     "aten::baddbmm": _baddbmm,
     "aten::convolution": _convolution,
     "aten::_scaled_dot_product_flash_attention_for_cpu": _attention,
+    "aten::_int_mm": _mm,
+    "aten::_scaled_mm": _mm,
+    "aten::mv": _mv,
+    "aten::dot": _mv,
+    "aten::vdot": _mv,
+    "aten::addmv": _addmv,
+    "aten::mkldnn_rnn_layer": _recurrent,
     "aten::_grouped_mm": _grouped_mm,
     "transformers::grouped_mm_fallback": _grouped_mm,
 }
