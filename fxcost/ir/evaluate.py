@@ -6,7 +6,7 @@ nothing a file contains can reach the compiler.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,15 @@ def evaluate(value: Expr, env: Mapping[str, int]) -> int:
         return compiled((value,), names)(*(env[n] for n in names))[0]
     except ZeroDivisionError as error:
         raise ModelError(f"{value} divides by zero at {', '.join(f'{n}={env[n]}' for n in names)}") from error
+
+
+def where_known(values: Iterable[Expr], point: Mapping[str, int]) -> tuple[int | None, ...]:
+    """Exact values at a point, None for those that need a size it lacks; compiled once for all of them."""
+    wanted = tuple(values)
+    settled = tuple(dict.fromkeys(value for value in wanted if value.symbols <= point.keys()))
+    names = tuple(sorted(set().union(*(value.symbols for value in settled))))
+    found = dict(zip(settled, compiled(settled, names)(*(point[name] for name in names)), strict=True))
+    return tuple(found.get(value) for value in wanted)
 
 
 def over_arrays(value: Expr, names: tuple[str, ...]) -> Callable[..., np.ndarray[Any, Any]]:

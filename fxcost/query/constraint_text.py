@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
 
 from fxcost.errors import SpecError, UnknownName, nearest
 from fxcost.query.quantity import Constraint, Quantity
-from fxcost.query.units import parse_amount, parse_small
+from fxcost.query.units import fraction, parse_amount, parse_small
 
 RATE_UNITS = {"lecture": "s", "bound": "s", "roofline": "s", "calibrated": "s", "energy": "J"}
 """What a machine adds to the quantities: latencies and energy, with their units."""
@@ -53,6 +54,32 @@ def parse_budget(text: str, quantities: Mapping[str, Quantity]) -> tuple[str, in
     if not equals or not name or not amount:
         raise SpecError(f"budget {text!r}: expected QUANTITY=AMOUNT, for example peak_memory=320KB")
     return _named(name, text, quantities).name, floor(_amount(amount, text))
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """How much a quantity may grow: by a share of what it was, and by an amount on top; one of them is zero."""
+
+    share: Fraction = Fraction(0)
+    amount: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.amount:,}" if self.amount else f"{fraction(100 * self.share)} %"
+
+    def ceiling(self, before: int) -> int:
+        """The largest integer that is within the allowance."""
+        return floor(before * (1 + self.share)) + self.amount
+
+
+def parse_growth(text: str, quantities: Mapping[str, Quantity]) -> tuple[str, Allowance]:
+    """Read `macs=5%`, or `peak_memory=64KB` for an amount: the quantity and how much it may grow."""
+    name, equals, most = (part.strip() for part in text.partition("="))
+    if not equals or not name or not most:
+        raise SpecError(f"growth {text!r}: expected QUANTITY=SHARE%, for example macs=5%, or an amount, params=10K")
+    found = _named(name, text, quantities).name
+    if most.endswith("%"):
+        return found, Allowance(share=_amount(most[:-1].strip(), text) / 100)
+    return found, Allowance(amount=floor(_amount(most, text)))
 
 
 def _named(name: str, text: str, quantities: Mapping[str, Quantity]) -> Quantity:
