@@ -163,7 +163,7 @@ OPTIONS = {
     "check GRAPH --against GRAPH --max-growth mac=5%": "did you mean 'macs'",
     "check GRAPH --against GRAPH --max-growth macs=much%": "is not an amount",
     "check GRAPH --against nowhere.json": "cannot read nowhere.json",
-    "check GRAPH --against GRAPH": "not JSON (line 1, column 10",
+    "check GRAPH --against GRAPH": "not JSON (line 1, column 1",
     "check GRAPH --max macs=1G --json --markdown": "choose one of --json and --markdown",
     "check GRAPH --max macs": "expected QUANTITY=AMOUNT",
     "check GRAPH --max macs=": "expected QUANTITY=AMOUNT",

@@ -51,10 +51,10 @@ def check(
     from fxcost.report.budget import check_counted, judge, judge_growth
     from fxcost.report.stored import read_revision, revision_of
 
-    if budgets is None and against is None:
-        raise SpecError("nothing to check: give a budget (--max macs=2G) or an earlier report (--against OLD.json)")
     if growth and against is None:
         raise SpecError(f"--max-growth {growth[0]} needs the earlier report: --against OLD.json")
+    if budgets is None and against is None:
+        raise SpecError("nothing to check: give a budget (--max macs=2G) or an earlier report (--against OLD.json)")
     if as_json and as_markdown:
         raise SpecError("choose one of --json and --markdown")
     blank = blank_quantities()
