@@ -14,7 +14,7 @@ from fxcost.ir.predicate import Predicate
 from fxcost.ir.symbols import check_point
 from fxcost.on_machines import OnMachines
 from fxcost.passes._rates import RateConstraint, RateFormula
-from fxcost.passes.liveness import Liveness, owner
+from fxcost.passes.liveness import Liveness, live_steps, owner
 from fxcost.passes.totals import IN_MEMORY, Totals
 from fxcost.query.breakdown import flatten
 from fxcost.query.constraint_text import RATE_UNITS
@@ -24,6 +24,7 @@ from fxcost.query.solve import Solution, solve
 from fxcost.report.summary import Summary
 
 if TYPE_CHECKING:
+    from fxcost.report.html.document import Page
     from fxcost.query.compare import Comparison, ComparisonMap
     from fxcost.query.frontier import Frontier
     from fxcost.query.grid import Grid
@@ -337,6 +338,7 @@ class Cost(OnMachines, InOrders):
             nodes=here.nodes,
             modules=here.modules,
             owner=owner(here.graph, here.facts[Liveness], shown) if shown is not None else None,
+            live=live_steps(here.graph, here.facts[Liveness], shown) if shown is not None else (),
             estimates=estimates,
             fits=answers,
             crossovers=crossovers,

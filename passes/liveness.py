@@ -67,11 +67,26 @@ def _timeline(case: Case, steps: int) -> Timeline:
     return Timeline(case.when, tuple(sums), case.buffers)
 
 
+def live_bytes(found: Liveness, env: Mapping[str, int]) -> tuple[int, ...]:
+    """Bytes alive before the first node, then while each node of the order runs, at a complete point."""
+    sums = _timeline_at(found, env).sums
+    names = tuple(sorted(set().union(*(s.symbols for s in sums))))
+    return compiled(sums, names)(*(env[n] for n in names))
+
+
+def live_steps(graph: Graph, found: Liveness, env: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    """The same with the node of each step; the moment before the first one has no name."""
+    names = ("", *(graph.nodes[position].name for position in found.order))
+    return tuple(zip(names, live_bytes(found, env), strict=True))
+
+
+def _timeline_at(found: Liveness, env: Mapping[str, int]) -> Timeline:
+    return next(t for t in found.timelines if holds(t.when, env))
+
+
 def owner(graph: Graph, found: Liveness, env: Mapping[str, int]) -> Owner:
     """Who owns the peak at a point."""
-    timeline = next(t for t in found.timelines if holds(t.when, env))
-    names = tuple(sorted(set().union(*(s.symbols for s in timeline.sums))))
-    values = compiled(timeline.sums, names)(*(env[n] for n in names))
+    timeline, values = _timeline_at(found, env), live_bytes(found, env)
     at = max(range(len(values)), key=values.__getitem__)
     step = at - 1
     node = graph.nodes[found.order[step]] if step >= 0 else None

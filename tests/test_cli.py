@@ -328,6 +328,20 @@ def test_export_as_json_is_the_report(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "r.json").read_text())["totals"]["macs"]["value"] == RESNET_MACS
 
 
+def test_export_for_other_tools(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    line = ("export", DATA / "resnet18.mlir", "--at", "N=1,H=224,W=224", "-o", out, "--to")
+    assert run(*line, "csv") == Ran(0, "", "")
+    rows = list(csv.DictReader(out.open()))
+    assert sum(int(row["macs"]) for row in rows) == RESNET_MACS
+    assert run(*line, "chrome-trace", "--target", "t4", "--target", "stm32h743") == Ran(0, "", "")
+    names = {e["args"]["name"] for e in json.loads(out.read_text())["traceEvents"] if e["name"] == "process_name"}
+    assert names == {"torchvision:resnet18 on t4", "torchvision:resnet18 on stm32h743"}
+    assert run(*line, "model-explorer", "--metric", "roofline", "--target", "t4") == Ran(0, "", "")
+    assert json.loads(out.read_text())["graph"]["results"]["conv2d"]["value"] > 0
+    assert run(*line, "dot") == run(*line, "graphml") == Ran(0, "", "")
+
+
 def test_targets_and_ops_are_listed() -> None:
     listed = answer("targets")
     assert max(map(len, listed.splitlines())) <= 80

@@ -17,7 +17,10 @@ METRICS = ("params", "macs", "other_ops", "read_bytes", "write_bytes", "weight_b
 
 @dataclass(frozen=True)
 class NodeRow:
-    """One node with its own costs; traffic is that of its fusion group, owned by the group's anchor."""
+    """One node with its own costs; traffic is that of its fusion group, owned by the group's anchor.
+
+    `reads` are the nodes, and the inputs of the graph, whose results it takes.
+    """
 
     name: str
     op: str
@@ -28,6 +31,7 @@ class NodeRow:
     source: str
     known: bool
     metrics: Mapping[str, Expr]
+    reads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,8 @@ def node_rows(graph: Graph, facts: Facts) -> tuple[NodeRow, ...]:
     costs, groups = facts[Costs], facts[Groups]
     by_anchor = {group.anchor: group for group in groups.rows}
     counted: set[str] = set()
+    makers = {value.id: value.id for value in graph.inputs}
+    makers |= {value.id: node.name for node in graph.nodes for value in node.results}
     rows = []
     for position, (node, cost) in enumerate(zip(graph.nodes, costs.rows, strict=True)):
         fresh = [
@@ -74,6 +80,7 @@ def node_rows(graph: Graph, facts: Facts) -> tuple[NodeRow, ...]:
                     "write_bytes": group.write_bytes if group else ZERO,
                     "weight_bytes": group.weight_bytes if group else ZERO,
                 },
+                tuple(dict.fromkeys(makers[o] for o in node.operands if o in makers)),
             )
         )
     return tuple(rows)

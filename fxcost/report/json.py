@@ -90,6 +90,7 @@ def _nodes(summary: Summary) -> list[dict[str, Any]]:
             "shape": [str(size) for size in row.shape],
             "dtype": row.dtype,
             "known": row.known,
+            "reads": list(row.reads),
         }
         entry |= {m: _expression(row.metrics[m], next(values)) for m in metrics}
         rows.append(entry)

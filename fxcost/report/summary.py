@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fxcost.ir.evaluate import compiled
+from fxcost.ir.evaluate import where_known
 from fxcost.ir.expr import Expr
 from fxcost.ir.graph import Standing
 from fxcost.ir.symbols import SymbolInfo
@@ -23,7 +23,8 @@ class Summary:
     """A model's costs, ready to be shown.
 
     `at` is the point the user asked for, None without one; `point` is where numbers are taken: `at`, or the traced
-    sizes with a batch of one. Estimates, fits and crossovers of the whole network are by target name.
+    sizes with a batch of one; `live` are bytes alive there before the first node (named "") and while each node runs.
+    Estimates, fits and crossovers of the whole network are by target name.
     """
 
     model: str
@@ -42,6 +43,7 @@ class Summary:
     nodes: tuple[NodeRow, ...]
     modules: ModuleRow
     owner: Owner | None
+    live: tuple[tuple[str, int], ...] = ()
     estimates: Mapping[str, Any] = field(default_factory=dict)
     fits: Mapping[str, FitAnswer] = field(default_factory=dict)
     crossovers: Mapping[str, Crossover] = field(default_factory=dict)
@@ -53,8 +55,4 @@ class Summary:
 
     def values(self, expressions: tuple[Expr, ...], point: Mapping[str, int] | None) -> tuple[int | None, ...]:
         """Exact values at a point, None for those that need a size it lacks."""
-        known = point or {}
-        settled = tuple(e for e in expressions if e.symbols <= known.keys())
-        names = tuple(sorted(set().union(*(e.symbols for e in settled))))
-        found = dict(zip(settled, compiled(settled, names)(*(known[n] for n in names)), strict=True))
-        return tuple(found.get(e) for e in expressions)
+        return where_known(expressions, point or {})
