@@ -1,9 +1,9 @@
 """This CPU, one thread: models that no fit has seen, measured and predicted in one run.
 
 Predictors, from the cheapest: the plain roofline of the measured ceilings; the efficiency that ships for the class; a fit
-on three models; that with the built-in probes, as `fxcost calibrate` does; a fit on all models of other families, where
-nothing is chosen on the family predicted. Below them the limit of every method that adds ops up: the measured times of
-the ops themselves, times one factor fitted on the other families.
+on three models; that with the built-in probes, as `fxcost calibrate` does; a fit on the probes and all models of other
+families, where nothing is chosen on the family predicted. Below them the limit of every method that adds ops up: the
+measured times of the ops themselves, times one factor fitted on the other families.
 
     python benchmarks/latency_cpu.py [--seconds N] [--json]
 """
@@ -97,6 +97,7 @@ def main() -> None:
     few = len(list(fitted_on()))
     three, built_in, test = every[:few], every[few : few + len(small)], every[few + len(small) :]
 
+    every_run = [*test, *three, *built_in]
     seconds = [m.run.seconds for m in test]
     ship = load_target("epyc-9654")
     targets = {
@@ -110,7 +111,7 @@ def main() -> None:
     roofline = [e.roofline for e in plains if isinstance(e.roofline, float)]
     bounds = [e.bound for e in plains if isinstance(e.bound, float)]
     predicted = {"roofline": roofline} | {name: [m.at(t) for m in test] for name, t in targets.items()}
-    predicted["families left out, nested"] = left_out([m.run for m in (*test, *three)])[: len(test)]
+    predicted["families left out, nested"] = left_out([m.run for m in every_run])[: len(test)]
     predicted["measured op times x a factor"] = by_ops(test, three)
 
     mobile = [i for i, m in enumerate(test) if m.run.group == "mobile"]

@@ -5,12 +5,13 @@ activations' traffic and w for weights' takes
 
     t = fixed[c] + p * x1[c] + o * x2[c] + a * x3[c] + w * x4[c]                all unknowns >= 0
 
-(a share of a rate is 1 / x). Each class is fitted by bounded least squares over its ops, rows weighted by t^-1/2: between
-absolute errors, which only the largest ops would decide, and relative ones, which the many small ones would. A pull
-towards the data sheet (x = 1, fixed = 0) holds the terms that the data do not exercise: a term that makes less than
-`pull` of the class's time hardly moves. Its strength is chosen by leaving runs out. Two passes of Huber's weights keep
-disturbed measurements from deciding. Last, one time is added to every op for what lies between ops (the code of the
-modules, the allocator), so that sums over ops meet the times of whole runs.
+(a share of a rate is 1 / x). Each class is fitted by bounded least squares over its ops, rows weighted by a power of t
+between absolute errors, which only the largest ops would decide, and relative ones, which the many small ones would. A
+pull towards the data sheet (x = 1, fixed = 0) holds the terms that the data do not exercise: a term that makes less than
+`pull` of the class's time hardly moves. Two passes of Huber's weights keep disturbed measurements from deciding. How
+strong the pull is, which power, and what counts as disturbed is chosen by leaving runs out: quiet measurements can be
+trusted further. Last, one time is added to every op for what lies between ops (the code of the modules, the allocator),
+so that sums over ops meet the times of whole runs.
 """
 
 from __future__ import annotations
@@ -24,15 +25,30 @@ import numpy as np
 from fxcost.errors import FxcostError, SpecError
 from fxcost.target import Share
 
-PULLS: Final = (0.0003, 0.001, 0.003, 0.01)
 FOLDS: Final = 6
-DEFAULT_PULL: Final = 0.003
 SLOWEST: Final = 1e4
 FASTEST: Final = 0.02
 """Bounds of a term's slowness: a share lies between 1 / SLOWEST and 1 / FASTEST."""
 
 Slowness = tuple[float, float, float, float]
 DATA_SHEET: Final[Slowness] = (1.0, 1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a class is fitted: the pull's strength, the power of a row's time in its weight, and outliers.
+
+    An error beyond `usual` times the median one loses weight.
+    """
+
+    pull: float = 0.003
+    power: float = -0.5
+    usual: float = 2.5
+
+
+MANNERS: Final = tuple(
+    Manner(pull, *trust) for trust in ((-0.5, 2.5), (-0.3, 10.0)) for pull in (0.0003, 0.001, 0.003, 0.01)
+)
 
 
 @dataclass(frozen=True)
@@ -114,25 +130,24 @@ class Accuracy:
         )
 
 
-def fit(runs: Sequence[Run], pull: float | None = None) -> Achieved:
+def fit(runs: Sequence[Run], manner: Manner | None = None) -> Achieved:
     """Fit every class that the runs contain.
 
     Args:
         runs: measured runs; times must be positive.
-        pull: strength of the pull towards the data sheet; None chooses it by leaving out one group of runs after the
-            other (with fewer than three groups: DEFAULT_PULL).
+        manner: how; None chooses one of MANNERS by leaving out one group of runs after the other (with fewer than three
+            groups: the default one).
 
     Raises SpecError when there is nothing to fit.
     """
     if not any(run.samples for run in runs):
         raise SpecError("nothing was measured: a fit needs the times of at least one run with one op")
-    if pull is None:
-        pull = _chosen_pull(runs)
+    manner = manner or _chosen(runs)
     by_class: dict[str, list[Sample]] = {}
     for run in runs:
         for sample in run.samples:
             by_class.setdefault(sample.op_class, []).append(sample)
-    found = {name: _fit_class(samples, pull) for name, samples in by_class.items()}
+    found = {name: _fit_class(samples, manner) for name, samples in by_class.items()}
     fixed = {name: x[0] for name, x in found.items()}
     fixed["default"] = min(fixed.values())  # of a class that was never measured: at least what the quickest takes
     alone = Achieved({name: x[1:] for name, x in found.items()}, fixed)
@@ -157,11 +172,11 @@ def _between(runs: Sequence[Run], alone: Achieved) -> float:
     return 0.0
 
 
-def left_out(runs: Sequence[Run], pull: float | None = None) -> list[float]:
+def left_out(runs: Sequence[Run], manner: Manner | None = None) -> list[float]:
     """Seconds predicted for every run by a fit on the runs of the other groups; nothing is chosen on the run itself."""
     predicted: dict[str, Achieved] = {}
     for group in {run.group for run in runs}:
-        predicted[group] = fit([run for run in runs if run.group != group], pull)
+        predicted[group] = fit([run for run in runs if run.group != group], manner)
     return [predicted[run.group].run_seconds(run) for run in runs]
 
 
@@ -179,11 +194,11 @@ def accuracy(predicted: Sequence[float], measured: Sequence[float]) -> Accuracy:
     )
 
 
-def _fit_class(samples: Sequence[Sample], pull: float) -> tuple[float, float, float, float, float]:
+def _fit_class(samples: Sequence[Sample], manner: Manner) -> tuple[float, float, float, float, float]:
     solve = _solver()
     times = np.array([sample.seconds for sample in samples])
     terms = np.array([(1.0, *sample.terms) for sample in samples])
-    weight = 1 / np.sqrt(times)
+    weight = times**manner.power
     unit = np.array([float(times.mean()), 1, 1, 1, 1])  # a fixed time is measured in mean times of the class
     nearest = np.array([0.0, 1, 1, 1, 1])
     low, high = np.array([0, *[FASTEST] * 4]), np.array([np.inf, *[SLOWEST] * 4])
@@ -191,23 +206,23 @@ def _fit_class(samples: Sequence[Sample], pull: float) -> tuple[float, float, fl
     trust = np.ones(len(times))
     for _ in range(3):
         rows, goal = terms * (weight * trust)[:, None], times * weight * trust
-        hold = pull * float(np.sqrt((goal**2).sum())) / unit
+        hold = manner.pull * float(np.sqrt((goal**2).sum())) / unit
         found = solve(np.vstack([rows, np.diag(hold)]), np.concatenate([goal, hold * nearest]), low, high)
         errors = np.abs(terms @ found - times) * weight
-        usual = 2.5 * float(np.median(errors)) + 1e-30
+        usual = manner.usual * float(np.median(errors)) + 1e-30
         trust = np.sqrt(np.minimum(1, usual / np.maximum(errors, 1e-30)))
     fixed, *slowness = (float(value) for value in np.clip(found, low, high))
     return fixed, slowness[0], slowness[1], slowness[2], slowness[3]
 
 
-def _chosen_pull(runs: Sequence[Run]) -> float:
-    """The pull that predicts groups best which a fit has not seen; groups are left out several at a time."""
+def _chosen(runs: Sequence[Run]) -> Manner:
+    """The manner that predicts groups best which a fit has not seen; groups are left out several at a time."""
     groups = sorted({run.group for run in runs})
     if len(groups) < 3:
-        return DEFAULT_PULL
+        return Manner()
     folds = [replace(run, group=str(groups.index(run.group) % FOLDS)) for run in runs]
     measured = [run.seconds for run in runs]
-    return min(PULLS, key=lambda pull: accuracy(left_out(folds, pull), measured).mean)
+    return min(MANNERS, key=lambda manner: accuracy(left_out(folds, manner), measured).mean)
 
 
 def _solver() -> Callable[..., Any]:

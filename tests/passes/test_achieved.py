@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fxcost.errors import SpecError
-from fxcost.passes._achieved import Run, Sample, accuracy, fit, left_out
+from fxcost.passes._achieved import Manner, Run, Sample, accuracy, fit, left_out
 from fxcost.target import Share
 
 Terms = tuple[float, float, float, float]
@@ -39,7 +39,7 @@ def test_predicts_a_machine_that_obeys_the_model(
 ) -> None:
     """Terms may trade places where rows hardly differ, but every op of the fit is predicted."""
     samples = [op("conv", fixed, slowness, terms) for terms in rows]
-    found = fit([run("one", samples, between)], pull=1e-7)
+    found = fit([run("one", samples, between)], manner=Manner(pull=1e-7))
     for sample in samples:
         assert found.seconds(sample) == pytest.approx(sample.seconds + between, rel=2e-2)
 
@@ -49,7 +49,7 @@ def test_recovers_every_parameter() -> None:
     columns: list[Terms] = [(1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)]
     rows = [tuple(1e-4 * step * c for c in column) for column in columns for step in (1, 2, 4, 8)]
     samples = [op("pool_max", 2e-5, (1.25, 50.0, 0.5, 2.0), row) for row in rows]  # type: ignore[arg-type]
-    found = fit([run("one", samples, between=3e-6)], pull=1e-8)
+    found = fit([run("one", samples, between=3e-6)], manner=Manner(pull=1e-8))
     assert found.slowness["pool_max"] == pytest.approx((1.25, 50.0, 0.5, 2.0), rel=1e-3)
     assert found.between_s == pytest.approx(3e-6, rel=1e-3)
     assert found.fixed_s["pool_max"] == pytest.approx(2.3e-5, rel=1e-3)
@@ -71,7 +71,7 @@ def test_terms_that_the_data_do_not_exercise_keep_the_data_sheet(slow: float, st
 def test_a_class_never_measured_goes_by_its_family_else_by_the_data_sheet() -> None:
     conv = [op("conv", 1e-5, (2, 1, 1, 1), (1e-4 * n, 0, 0, 0)) for n in (1, 2, 3)]
     view = [Sample("view", 1e-6)] * 3
-    found = fit([run("one", [*conv, *view])], pull=1e-6)
+    found = fit([run("one", [*conv, *view])], manner=Manner(pull=1e-6))
     grouped, gather = Sample("conv_grouped", 1.0, 1e-4), Sample("embedding", 1.0, 0, 0, 1e-4)
     assert found.seconds(grouped) == pytest.approx(2.1e-4, rel=1e-2)
     assert found.seconds(gather) == pytest.approx(1e-4 + 1e-6, rel=1e-2)  # the quickest class's fixed time
@@ -80,7 +80,7 @@ def test_a_class_never_measured_goes_by_its_family_else_by_the_data_sheet() -> N
 def test_one_disturbed_measurement_does_not_decide() -> None:
     good = [op("conv", 1e-5, (2, 1, 1, 1), (1e-5 * n, 0, 0, 0)) for n in range(1, 21)]
     bad = Sample("conv", 20 * good[9].seconds, *good[9].terms)
-    found = fit([Run("one", (*good, bad), sum(s.seconds for s in good), "one")], pull=1e-6)
+    found = fit([Run("one", (*good, bad), sum(s.seconds for s in good), "one")], manner=Manner(pull=1e-6))
     assert found.slowness["conv"][0] == pytest.approx(2, rel=0.15)
 
 
@@ -91,9 +91,9 @@ def test_one_odd_run_does_not_decide_what_lies_between_ops() -> None:
         for n in range(1, 6)
     ]
     odd = Run("odd", runs[2].samples, runs[2].seconds / 2, "odd")
-    assert fit(runs, pull=1e-7).between_s == pytest.approx(3e-6, rel=0.05)
-    assert fit([*runs, odd], pull=1e-7).between_s == pytest.approx(3e-6, rel=0.05)
-    assert fit([odd], pull=1e-7).between_s == 0
+    assert fit(runs, manner=Manner(pull=1e-7)).between_s == pytest.approx(3e-6, rel=0.05)
+    assert fit([*runs, odd], manner=Manner(pull=1e-7)).between_s == pytest.approx(3e-6, rel=0.05)
+    assert fit([odd], manner=Manner(pull=1e-7)).between_s == 0
 
 
 def test_left_out_runs_are_predicted_without_their_group() -> None:
@@ -104,7 +104,7 @@ def test_left_out_runs_are_predicted_without_their_group() -> None:
         for n in (1, 2)
     ]
     other = Run("d", (op("conv", 0, (8, 1, 1, 1), (1e-3, 0, 0, 0)),), 8e-3, "d")
-    predicted = left_out([*alike, other], pull=1e-6)
+    predicted = left_out([*alike, other], manner=Manner(pull=1e-6))
     assert predicted[-1] == pytest.approx(2e-3, rel=0.05)
 
 
