@@ -24,13 +24,13 @@ from fxcost.query.solve import Solution, solve
 from fxcost.report.summary import Summary
 
 if TYPE_CHECKING:
-    from fxcost.report.html.document import Page
     from fxcost.query.compare import Comparison, ComparisonMap
     from fxcost.query.frontier import Frontier
     from fxcost.query.grid import Grid
     from fxcost.query.pieces import Pieces
     from fxcost.query.share import Share
     from fxcost.query.sweep import Metric, Plan, Sweep
+    from fxcost.report.html.document import Page
     from fxcost.schedule import Schedule
     from fxcost.target import Target
 
@@ -296,7 +296,7 @@ class Cost(OnMachines, InOrders):
         """
         from fxcost.page import report_page
 
-        page = report_page(self, at, tie, targets, dtype, accountings, schedule, command)
+        page = report_page(self, self.summary(at), tie, targets, dtype, accountings, schedule, command)
         if path is not None:
             page.save(path)
         return page

@@ -25,6 +25,7 @@ LAYERS = (
     {"schedule"},
     {"formulas"},
     {"on_machines", "in_orders"},
+    {"page"},
     {"cost"},
     {"steps"},
     {"api"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -81,6 +82,11 @@ def progress() -> Iterator[Callable[[str], None]]:
 
         with Console(file=sys.stderr, markup=False).status("starting") as status:
             yield lambda text: status.update(text)
+
+
+def command_line() -> str:
+    """What was typed, as a shell would take it."""
+    return shlex.join(["fxcost", *sys.argv[1:]])
 
 
 def check_writable(path: Path) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fxcost.cli.analysis import analyze, check_choice, load_machines
-from fxcost.cli.application import app, check_writable, say
-from fxcost.cli.options import AsJson, Asked, Dtype, Strict, Targets, takes_model
+from fxcost.cli.application import app, check_writable, command_line, progress, say
+from fxcost.cli.options import AsJson, Asked, Dtype, Strict, Targets, Tie, takes_model
 from fxcost.errors import SpecError
 
 
@@ -31,6 +32,14 @@ def report(
         Path | None,
         typer.Option("--plot", metavar="FILE", help="Draw the roofline of one --target: a .png, .svg or .pdf file."),
     ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write a page with sliders: one file that loads nothing."),
+    ] = None,
+    tie: Tie = None,
+    best_order: Annotated[
+        bool, typer.Option("--best-order", help="Draw the order that needs least memory at --at on the page, too.")
+    ] = False,
     strict: Strict = False,
 ) -> None:
     """Totals, formulas, costliest modules, what owns the peak."""
@@ -40,6 +49,7 @@ def report(
     machines = load_machines(target, dtype)
     if plot is not None:
         check_plot(plot, len(machines))
+    ties = check_page(page, tie, best_order)
     cost, point = analyze(asked)
     from fxcost.query.breakdown import readable_depth
 
@@ -48,6 +58,13 @@ def report(
         from fxcost.report.roofline import roofline_picture
 
         roofline_picture(summary.model, summary.estimates[machines[0].name], plot)
+    if page is not None:
+        with progress() as show:
+            show("looking for the best order" if best_order else "writing the page")
+            found = cost.schedule(point) if best_order else None
+            cost.to_html(
+                page, at=point, tie=ties, targets=machines, dtype=dtype, schedule=found, command=command_line()
+            )
     name = "json" if as_json else "csv" if as_csv else "markdown" if as_markdown else "text"
     if name == "text":
         from fxcost.report.terminal import for_output
@@ -61,6 +78,17 @@ def report(
         say(printable(render(name, summary).rstrip("\n")))
     if strict:
         cost.check_strict()
+
+
+def check_page(page: Path | None, tie: str | None, best_order: bool) -> Mapping[str, str]:
+    """The ties of a page; refuses what cannot be written, or has no page to go to, before the model is captured."""
+    from fxcost.ir.specs import parse_ties
+
+    if page is None and (tie is not None or best_order):
+        raise SpecError(f"{'--best-order' if best_order else '--tie'} goes into a page: give --html FILE, too")
+    if page is not None:
+        check_writable(page)
+    return parse_ties(tie)
 
 
 def check_plot(path: Path, machines: int) -> None:

@@ -1,0 +1,1 @@
+"""Pages: one self-contained HTML file with sliders, exact at every size; see `document` and `data`."""
