@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fxcost.api import analyze
     from fxcost.calibration import calibrate
+    from fxcost.compiler import annotate, backend
     from fxcost.cost import Cost
     from fxcost.integrate.measure import measure_peak
     from fxcost.models import map_models
@@ -27,6 +28,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "analyze": "fxcost.api",
+    "annotate": "fxcost.compiler",
+    "backend": "fxcost.compiler",
     "calibrate": "fxcost.calibration",
     "Cost": "fxcost.cost",
     "Quantity": "fxcost.query.quantity",
@@ -51,6 +54,8 @@ __all__ = [
     "OpCost",
     "Quantity",
     "analyze",
+    "annotate",
+    "backend",
     "calibrate",
     "load_target",
     "map_models",

@@ -9,15 +9,17 @@ from typing import Any
 
 import torch
 
-from fxcost.capture.loaders import EXTRA_FILE, EXTRA_SCHEMA
+from fxcost.capture.loaders import EXTRA_FILE, EXTRA_SCHEMA, load_program
 from fxcost.capture.quiet import muffled
-from fxcost.errors import ModelError
+from fxcost.errors import FileError, ModelError
+from fxcost.integrate.provenance import named
 
 
 def save_program(program: Any, path: Path, data: Mapping[str, Any]) -> None:
     """Write an ExportedProgram with `data`, plain values, in the extra file; torch.export.load reads it as any other.
 
-    Raises ModelError where torch cannot write the program.
+    Every operator carries its name, so that costs find it after decompositions. Raises ModelError where torch cannot
+    write the program.
     """
     if not isinstance(program, torch.export.ExportedProgram):
         raise ModelError(
@@ -25,9 +27,19 @@ def save_program(program: Any, path: Path, data: Mapping[str, Any]) -> None:
         )
     text = json.dumps({"schema": EXTRA_SCHEMA, **data}, ensure_ascii=False)
     try:
-        with muffled():
+        with muffled(), named(program):
             torch.export.save(program, path, extra_files={EXTRA_FILE: text})
     except OSError:
         raise
     except Exception as error:  # custom operators and exotic constants fail in many ways
         raise ModelError(f"torch.export.save cannot write the program: {error}") from error
+
+
+def read_data(path: Path) -> dict[str, Any]:
+    """What `save_program` left beside a program; raises FileError where there is nothing, or it is damaged."""
+    found = load_program(path).graph_module.meta.get(EXTRA_FILE)
+    if found is None:
+        raise FileError(
+            f"{path}: holds no {EXTRA_FILE}; expected a .pt2 that fxcost wrote (Cost.save, export --to pt2)"
+        )
+    return dict(found)

@@ -36,6 +36,13 @@ def reordered(program: Any, order: Sequence[str], folded: Sequence[str] = ()) ->
     raise ModelError(f"an order is for an ExportedProgram or a GraphModule, found {type(program).__name__}")
 
 
+def reorder_in_place(graph: Any, order: Sequence[str]) -> None:
+    """Move the nodes of a torch.fx graph into this order, which names all operators; raises ModelError as `reordered`."""
+    names = {node.name: node for node in graph.nodes}
+    _move(graph, _sequence(names, order, "the graph"))
+    graph.lint()
+
+
 def through_origins(
     order: Sequence[str], folded: Sequence[str], origins: Mapping[str, str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -64,7 +71,7 @@ def _graph_module(program: Any, order: Sequence[str], folded: Sequence[str]) -> 
     graph, names = _copied(program.graph)
     result = torch.fx.GraphModule(program, graph, type(program).__name__)
     result.meta.update(program.meta)
-    _move(result, _sequence(names, order, "the graph module"))
+    _move(graph, _sequence(names, order, "the graph module"))
     constants = _fold(result, {}, [names[name] for name in folded])
     for target, (node, value) in constants.items():
         result.register_buffer(target, value, persistent=False)
@@ -80,7 +87,7 @@ def _exported(program: Any, order: Sequence[str], folded: Sequence[str]) -> Any:
     graph, names = _copied(program.graph)
     module = torch.fx.GraphModule(program.graph_module, graph)
     module.meta.update(program.graph_module.meta)
-    _move(module, _sequence(names, order, "the exported program"))
+    _move(graph, _sequence(names, order, "the exported program"))
     _, states = module_of(program)
     found = _fold(module, states, [names[name] for name in folded])
     specs = list(program.graph_signature.input_specs)
@@ -150,9 +157,8 @@ def _computes(node: Any) -> bool:
     return is_operator and any(isinstance(leaf, torch.Tensor) for leaf in leaves)
 
 
-def _move(module: Any, sequence: Sequence[Any]) -> None:
+def _move(graph: Any, sequence: Sequence[Any]) -> None:
     """Put the nodes into this order; all others run as soon as their operands are there."""
-    graph = module.graph
     named = set(sequence)
     waiting = {node: len({*node.all_input_nodes}) for node in graph.nodes}
     others = {node for node in graph.nodes if node not in named and node.op not in {"placeholder", "output"}}
