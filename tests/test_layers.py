@@ -34,7 +34,7 @@ LAYERS = (
     {"calibration"},
     {"compiler"},
     {"__init__"},
-    {"cli"},
+    {"cli", "pytest_plugin"},
     {"__main__"},
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
