@@ -1,0 +1,135 @@
+"""The published JSON Schema: what commands print is valid, and nothing that they print is missing in it."""
+
+from __future__ import annotations
+
+import json
+import re
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from fxcost.errors import UnknownName
+from fxcost.report.schema import DOCUMENTS, schema
+from tests.support.commands import answer, shell
+
+AT = "--at N=1,H=64,W=64"
+LINES = {
+    "report": [
+        f"report DATA/resnet18.mlir {AT} --target t4 --target stm32h743 --activations int8 --weights int8",
+        "report DATA/tiny_llama.mlir --target h100-sxm --accounting fused",
+        "report DATA/tiny_llama.mlir",
+    ],
+    "query": [
+        "query DATA/tiny_llama.mlir macs arithmetic_intensity --at N=1,S=8 --latex",
+        "query DATA/resnet18.mlir macs",
+    ],
+    "solve": [
+        "solve DATA/tiny_llama.mlir 'macs <= 1G' --for S --at N=1",
+        "solve DATA/tiny_llama.mlir 'macs <= 1' --for S --at N=1",
+        "solve DATA/tiny_llama.mlir 'macs <= 1G' --for N,S",
+        "solve DATA/tiny_llama.mlir 'roofline <= 1ms' --target t4 --for S --at N=1",
+    ],
+    "sweep": ["sweep DATA/tiny_llama.mlir --over S=8:24:8 --at N=1 --metrics macs,arithmetic_intensity,energy:t4"],
+    "compare": ["compare DATA/resnet18.mlir DATA/mobilenet_v2.mlir --at N=1 --tie W=H"],
+    "fit": [
+        "fit DATA/resnet18.mlir --target t4 --target stm32h743",
+        "fit DATA/tiny_llama.mlir --target t4 --at N=1,S=9",
+    ],
+    "crossover": [
+        "crossover DATA/tiny_llama.mlir --target t4 --node lm_head --at N=1",
+        "crossover DATA/resnet18.mlir --target t4 --pieces",
+    ],
+    "schedule": ["schedule DATA/tiny_llama.mlir --at N=1,S=4", "schedule DATA/tiny_llama.mlir --at N=1"],
+    "check": ["check DATA/tiny_llama.mlir --at N=1,S=4 --max macs=3G"],
+}
+SLOW = {"schedule", "crossover"}
+
+
+def strict(found: Any) -> Any:
+    """The same schema where an object may have no other fields than those described."""
+    if isinstance(found, list):
+        return [strict(item) for item in found]
+    if not isinstance(found, dict):
+        return found
+    inner = {key: strict(value) for key, value in found.items()}
+    return inner | {"additionalProperties": False} if "properties" in found and "type" in found else inner
+
+
+def problems(document: Any, rules: dict[str, Any]) -> list[str]:
+    validator = jsonschema.Draft202012Validator(rules)
+    return [f"{error.json_path}: {error.message:.200}" for error in validator.iter_errors(document)]
+
+
+def test_it_is_a_schema() -> None:
+    for command in DOCUMENTS:
+        jsonschema.Draft202012Validator.check_schema(schema(command))
+        assert "$ref" in schema(command) or "anyOf" in schema(command)
+
+
+def test_every_command_with_json_has_one() -> None:
+    commands = {path.stem for path in (Path(__file__).parents[2] / "fxcost" / "cli").glob("[!_]*.py")}
+    commands -= {"analysis", "application", "options"}
+    printing = {name for name in commands if re.search(r"^ +--json ", answer(f"{name} --help"), re.MULTILINE)}
+    assert printing == DOCUMENTS.keys() == LINES.keys()
+
+
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        pytest.param(command, line, marks=[pytest.mark.slow] if command in SLOW else [])
+        for command, lines in LINES.items()
+        for line in lines
+    ],
+)
+def test_what_is_printed_is_described(command: str, line: str) -> None:
+    ran = shell(f"{line} --json")
+    assert ran.code in {0, 4}, ran.err  # no size may be an answer, too
+    assert problems(json.loads(ran.out), strict(schema(command))) == []
+
+
+def test_a_difference_is_described(tmp_path: Path) -> None:
+    old = json.loads(answer(f"report DATA/resnet18.mlir {AT} --json"))
+    old["totals"]["macs"]["expr"] = "N*H*W"
+    old["nodes"][0]["module"] = "stem"
+    (tmp_path / "old.json").write_text(json.dumps(old))
+    found = json.loads(answer(f"check DATA/resnet18.mlir --against {tmp_path}/old.json --json"))
+    assert found["against"]["modules"]
+    assert problems(found, strict(schema("check"))) == []
+
+
+def test_wrong_documents_are_found() -> None:
+    good = json.loads(answer(f"report DATA/resnet18.mlir {AT} --target t4 --json"))
+    rules = strict(schema("report"))
+    changes: list[tuple[list[Any], Any]] = [
+        (["schema"], "fxcost/2"),
+        (["totals", "macs", "value"], 1.5),
+        (["totals", "macs", "expr"], 7),
+        (["nodes", 0, "macs"], {"value": 1}),
+        (["symbols", "N", "max"], "many"),
+        (["standing"], "sure"),
+        (["targets", "t4", "latency_s"], {}),
+        (["nodes", 0, "colour"], "red"),
+        (["at"], [1]),
+    ]
+    for path, value in changes:
+        bad = deepcopy(good)
+        place = bad
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = value
+        assert problems(bad, rules), path
+    del good["model"]
+    assert problems(good, rules) == ["$: 'model' is a required property"]
+
+
+def test_the_command_prints_it() -> None:
+    assert json.loads(answer("schema solve")) == schema("solve")
+    assert json.loads(answer("schema")) == schema("report")
+    ran = shell("schema solv")
+    assert ran.code == 2
+    assert "did you mean 'solve'" in ran.err
+    with pytest.raises(UnknownName, match="'plan' prints no JSON"):
+        schema("plan")
