@@ -3,8 +3,9 @@
 The rule is whole or nothing. Activations stay in a level where the arena (the peak of live activations) fits into it,
 weights where all of them fit beside the arena; a working set of a single op is never put on chip by itself. A level
 serves bytes only at a bandwidth that its target states: without one the next farther level that states one is charged.
-The one exception is the farthest level on chip: weights that stay there cause no traffic in main memory, whether or not
-its own bandwidth is known, and where it is not that time is left out by name.
+The first exception is the farthest level on chip: weights that stay there cause no traffic in main memory, whether or not
+its own bandwidth is known, and where it is not that time is left out by name. The second is a share of the weights that
+a target says to be pinned in a level (`cached_weights`): the level serves that share of every fetch, main memory the rest.
 """
 
 from __future__ import annotations
@@ -20,15 +21,19 @@ from fxcost.target import Memory, Target
 
 @dataclass(frozen=True)
 class Place:
-    """A level that serves one kind of data where `inside` holds and `outside` does not (None: no such condition)."""
+    """A level that serves one kind of data where `inside` holds and `outside` does not (None: no such condition).
+
+    `share` is how much of the data comes from it there.
+    """
 
     level: Memory
     inside: Residence | None = None
     outside: Residence | None = None
+    share: float = 1.0
 
     def load(self, amount: Expr, rate: float, what: str) -> Load:
-        """The amount at a rate, as far as this place serves it."""
-        return Load(amount, rate, what, self.level.name, self.inside, self.outside)
+        """The amount at a rate, as far as this place serves it: of a share the time is that share."""
+        return Load(amount, rate / self.share, what, self.level.name, self.inside, self.outside)
 
     @property
     def is_possible(self) -> bool:
@@ -45,8 +50,12 @@ def places(target: Target, work: Workload, what: str) -> tuple[Place, ...]:
         here = Residence(level.name, need, level.capacity_bytes or 0)
         found.append(Place(level, here, nearer))
         nearer = here
-    home = Place(target.home(what), None, nearer)
-    return tuple(place for place in (*found, home) if place.is_possible)
+    pinned = [level for level in target.caches(what) if what == "weights" and level.cached_weights]
+    rest = 1.0 - sum(level.cached_weights or 0.0 for level in pinned)
+    found += (Place(level, None, nearer, level.cached_weights or 0.0) for level in pinned)
+    if rest > 0:
+        found.append(Place(target.home(what), None, nearer, rest))
+    return tuple(place for place in found if place.is_possible)
 
 
 def _serving(target: Target, what: str) -> Iterator[Memory]:

@@ -5,13 +5,14 @@ Grammar of a file (`?` is optional, units are part of the key; what is unknown i
     target     ::= name vendor class runtime notes? compute memory+ overhead? efficiency? energy? limits? sources+
     compute    ::= DTYPE_ops_per_s? ... cores? clock_hz?     dense peaks, a MAC is 2 operations; never sparse ones
     memory     ::= name holds technology? capacity_bytes? banks_bytes? bandwidth persistent? instances?    near to far
+                   cached_weights?                           share of the weights that is pinned in this level
     bandwidth  ::= bandwidth_bytes_per_s? | read_bandwidth_bytes_per_s? write_bandwidth_bytes_per_s?
     overhead   ::= default_s? CLASS_s? ...                   fixed time of one op; view_s: of one that does nothing
     efficiency ::= origin n error noise? cores? dtype? machine? combine? counts_other_ops? ( default | CLASS ){ share } ...
     share      ::= compute? vector? memory? weights?         of the data-sheet rates; CLASS is a family of cost rules
                                                              or a finer class (fxcost/ops/classes.py)
     energy     ::= table node_nm? pj_per_mac{ DTYPE{ mult add } ... } pj_per_byte{ LEVEL ... } static_w?
-                 | static_w                                  without a table of its own: the lecture's, by technology
+                 | table? static_w?                          a table by name: "45 nm" (the lecture's, by default), "7 nm"
     limits     ::= tdp_w? sram_bytes? flash_bytes?           what an application may use, where the machine has more
     sources    ::= figures document date checked note?       figures: key paths, `*` allowed; one source per figure
 

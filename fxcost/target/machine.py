@@ -47,6 +47,8 @@ class Memory:
     """One level. A buffer cannot cross `banks_bytes` (those known); with `instances` > 1 it is private to a core.
 
     `technology` (sram, dram or flash) is what a byte costs by where no energy of the level itself is stated.
+    `cached_weights` is a share of every weight fetch that this level serves although not all weights fit: somebody
+    pinned them here.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Memory:
     persistent: bool = False
     instances: int | None = None
     technology: str | None = None
+    cached_weights: float | None = None
 
     @property
     def is_shared(self) -> bool:
@@ -145,7 +148,7 @@ class MacEnergy:
 class Energy:
     """Energy table: pJ per MAC by dtype, pJ per byte by memory level, and the power drawn at rest."""
 
-    table: str
+    table: str = ""
     pj_per_mac: tuple[tuple[str, MacEnergy], ...] = ()
     pj_per_byte: tuple[tuple[str, float], ...] = ()
     node_nm: float | None = None

@@ -8,7 +8,7 @@ from typing import Any
 
 from fxcost.errors import nearest
 from fxcost.target import machine, toml
-from fxcost.target.energy_tables import LECTURE_TABLE
+from fxcost.target.energy_tables import DEFAULT_TABLE, TABLES
 from fxcost.target.machine import Efficiency, Energy, Limits, MacEnergy, Memory, Share, Source, Target
 from fxcost.target.toml import Malformed, bad, number, number_or_zero, text, whole, word
 
@@ -26,6 +26,7 @@ _MEMORY = toml.record(
         "persistent": toml.flag,
         "instances": whole,
         "technology": toml.choice(machine.TECHNOLOGIES),
+        "cached_weights": number,
     },
     required="name holds",
 )
@@ -54,9 +55,7 @@ _ENERGY = toml.record(
         "pj_per_byte": toml.by_name(word, number),
         "static_w": number_or_zero,
     },
-    required="table",
 )
-_STATIC = toml.table({"static_w": number_or_zero}, required="static_w")
 _LIMITS = toml.record(Limits, {"tdp_w": number, "sram_bytes": whole, "flash_bytes": whole})
 _SOURCE = toml.record(
     Source,
@@ -82,12 +81,16 @@ def _efficiency(path: str, value: Any) -> Efficiency:
     return Efficiency(shares=toml.by_name(word, _SHARE)(path, shares), **fit)
 
 
-def _energy(path: str, value: Any) -> Energy | float:
-    """A table of its own, or the static power alone beside the table by default."""
-    if isinstance(value, dict) and set(value) == {"static_w"}:
-        return float(_STATIC(path, value)["static_w"])
+def _energy(path: str, value: Any) -> Energy:
+    """A table of its own, or which of the tables here to take, or the static power alone beside the lecture's table."""
     energy: Energy = _ENERGY(path, value)
-    return energy
+    if energy.pj_per_mac or energy.pj_per_byte:
+        if not energy.table:
+            raise Malformed(f"{path}.table: missing; expected where the picojoules come from")
+        return energy
+    if energy.node_nm is not None:
+        raise Malformed(f"{path}.node_nm: found without picojoules, expected pj_per_mac or pj_per_byte beside it")
+    return replace(energy, table=toml.choice(TABLES)(f"{path}.table", energy.table or DEFAULT_TABLE))
 
 
 _TARGET = toml.table(
@@ -112,10 +115,11 @@ _TARGET = toml.table(
 def target_of(table: dict[str, Any]) -> Target:
     """The target that a parsed file describes; raises Malformed naming the key."""
     read = _TARGET("", table)
-    compute, energy = read.pop("compute"), read.pop("energy", None)
-    if not isinstance(energy, Energy):
-        energy = LECTURE_TABLE.energy(read["memory"], static_w=energy)
-        read["sources"] += LECTURE_TABLE.sources(energy)
+    compute, energy = read.pop("compute"), read.pop("energy", Energy(DEFAULT_TABLE))
+    if not (energy.pj_per_mac or energy.pj_per_byte):
+        table = TABLES[energy.table]
+        energy = table.energy(read["memory"], static_w=energy.static_w)
+        read["sources"] += table.sources(energy)
     target = Target(
         energy=energy,
         kind=read.pop("class"),
@@ -179,6 +183,7 @@ def _check_memory(target: Target) -> None:
             raise Malformed(f"{path}.holds: found {level.holds!r} in a persistent level, expected 'weights'")
     for what in ("weights", "activations"):
         _check_caches(target, what)
+    _check_cached_weights(target)
 
 
 def _check_caches(target: Target, what: str) -> None:
@@ -192,6 +197,20 @@ def _check_caches(target: Target, what: str) -> None:
                     f"memory.{level.name}: found a {way} bandwidth of {near:g} bytes/s in front of {home.name} with "
                     f"{far:g}, expected levels near to far, the near ones faster"
                 )
+
+
+def _check_cached_weights(target: Target) -> None:
+    """Pinned shares belong to shared levels in front of the one where weights are at home, and are at most all."""
+    caches = [level.name for level in target.caches("weights")]
+    stated = [(level, level.cached_weights) for level in target.memory if level.cached_weights is not None]
+    for level, _ in stated:
+        if level.name not in caches:
+            raise Malformed(
+                f"memory.{level.name}.cached_weights: found in a level that caches no weights, expected one of "
+                f"{', '.join(caches) or 'none: this machine has no such level'}"
+            )
+    if sum(share for _, share in stated) > 1:
+        raise Malformed("memory.*.cached_weights: found more than all weights, expected shares of at most 1 together")
 
 
 def _check_references(target: Target) -> None:

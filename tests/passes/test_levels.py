@@ -64,6 +64,22 @@ def test_the_nearest_level_that_is_large_enough_serves() -> None:
     assert moved[1001] == pytest.approx(100)
 
 
+def test_a_pinned_share_of_the_weights_is_served_from_its_level() -> None:
+    target = box(cache("l2", 600, 50.0, cached_weights=0.4))
+    found = latency_on(target, ONE)
+    # N = 101: the arena fits, all weights do not: 500 / 50 + 0.4 * 500 / 50 + 0.6 * 500 / 10 = 44
+    assert seconds(found.roofline, N=101) == pytest.approx(44)
+    # N = 601: 500 / 10 + 4 + 30 = 84; N = 100: everything stays, 20 as without a pinned share
+    assert seconds(found.roofline, N=601) == pytest.approx(84)
+    assert seconds(found.roofline, N=100) == pytest.approx(20)
+    # In main memory the lecture counts (300 + 200 + 0.6 * 500) / 10, the bound max(20, 500 / 10 + 30) at N = 601
+    assert seconds(found.lecture, N=601) == pytest.approx(80)
+    assert seconds(found.bound, N=601) == pytest.approx(80)
+    # 4000 pJ of products; bytes at 1 pJ in l2 and 100 pJ in dram: 500 * 100 + 200 * 1 + 300 * 100
+    used = energy_on(target, ONE, found).total
+    assert seconds(used, N=601) == pytest.approx((4000 + 50_000 + 200 + 30_000) * 1e-12)
+
+
 def test_a_level_private_to_a_core_holds_no_model() -> None:
     found = latency_on(box(cache("l1", 10**6, 1000.0, instances=4)), ONE).roofline
     assert found is not None

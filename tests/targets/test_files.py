@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from fxcost.errors import FileError, UnknownName
 from fxcost.target import MAX_FILE_BYTES, Memory, Share, load_target, parse_target
+from fxcost.target.energy_tables import TABLES
+from fxcost.target.write import to_toml
 
 GOOD = """
 name = "board"
@@ -189,8 +191,38 @@ def test_static_power_may_stand_beside_the_lectures_table() -> None:
     assert (target.energy.node_nm, target.energy.static_w) == (45, 0.2)
     with pytest.raises(FileError, match=r"energy\.static_w: found -1"):
         read(text.replace("static_w = 0.2", "static_w = -1"))
-    with pytest.raises(FileError, match=r"energy\.table: missing"):
+    with pytest.raises(FileError, match=r"energy\.node_nm: found without picojoules"):
         read(text.replace("static_w = 0.2", "node_nm = 7"))
+
+
+def test_another_table_may_be_chosen_by_name() -> None:
+    text = without_energy('[energy]\ntable = "7 nm"\n')
+    target = parse_target(text.encode(), "board.toml")
+    assert target.energy is not None
+    # Jouppi et al. 2021: int8 0.07 + 0.007 pJ; 1 MB SRAM 14 pJ per 64 bits
+    assert (target.energy.node_nm, dict(target.energy.pj_per_byte)) == (7, {"sram": 1.75})
+    assert dict(target.energy.pj_per_mac)["int8"].add == 0.007
+    assert parse_target(to_toml(target).encode(), "board.toml") == target
+    with pytest.raises(FileError, match=r"energy\.table: found '5 nm', expected one of 45 nm, 7 nm"):
+        read(text.replace("7 nm", "5 nm"))
+
+
+@pytest.mark.parametrize(("level", "per_64_bits"), [("hbm2e", 350), ("hbm3", 350), ("gddr6", 415), ("dram", 1300)])
+def test_a_byte_goes_by_the_kind_of_memory(level: str, per_64_bits: float) -> None:
+    memory = Memory(level, "both", technology="dram")
+    assert TABLES["7 nm"].energy([memory]).pj_per_byte == ((level, per_64_bits / 8),)
+    assert TABLES["45 nm"].energy([memory]).pj_per_byte == ((level, 160),)
+
+
+def test_pinned_weights_are_in_a_cache_and_at_most_all() -> None:
+    level = '[[memory]]\nname = "l2"\nholds = "both"\ncapacity_bytes = 100\ncached_weights = 0.5\n'
+    figures = '"limits.tdp_w", "memory.l2.*"'
+    text = GOOD.replace("[[memory]]", level + "[[memory]]", 1).replace('"limits.tdp_w"', figures)
+    assert parse_target(text.encode(), "board.toml").memory[0].cached_weights == 0.5
+    with pytest.raises(FileError, match=r"cached_weights: found more than all weights"):
+        read(text.replace("cached_weights = 0.5", "cached_weights = 1.5"))
+    with pytest.raises(FileError, match=r"memory\.flash\.cached_weights: found in a level that caches no weights"):
+        read(text.replace("persistent = true", "persistent = true\ncached_weights = 0.5"))
 
 
 def test_a_cache_is_faster_than_what_it_caches() -> None:
