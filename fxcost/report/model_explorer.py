@@ -1,7 +1,7 @@
 """Node data for Model Explorer: an overlay of one cost over the graph of a .pt2 file.
 
 Model Explorer calls the graph of an exported program `graph` and its nodes as torch does, and reads
-`{graph: {"results": {node: {"value": number}}, "gradient": [...]}}`:
+`{graph: {"name": ..., "results": {node: {"value": number}}, "gradient": [...]}}`:
 
     model-explorer model.pt2 --node_data_paths overlay.json
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from fxcost.report.nodes import node_values
+from fxcost.report.nodes import UNITS, node_values
 from fxcost.report.summary import Summary
 
 GRAPH = "graph"
@@ -30,6 +30,7 @@ def overlay(summary: Summary, metric: str) -> dict[str, Any]:
     """Every node's number, also where it is zero; nodes without a rule have none, and no colour."""
     return {
         GRAPH: {
+            "name": f"{metric} ({UNITS[metric]})",
             "results": {name: {"value": value} for name, value in node_values(summary, metric).items()},
             "gradient": [{"stop": stop, "bgColor": colour} for stop, colour in GRADIENT],
         }
