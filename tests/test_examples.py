@@ -77,6 +77,12 @@ PRINTED = {
         "macs            5,756,880  same",
         "by formulas: same",
     ],
+    "08_custom_operators.py": [
+        "unknown: {'shop.selective_scan': 1}",
+        "10240*N*S, lower",  # 64 x 64 into, 64 x 32 select, 64 x 64 out
+        "11264*N*S, exact",  # 64 x 16 more
+        "rule     scan_cost in 08_custom_operators.py",
+    ],
 }
 
 

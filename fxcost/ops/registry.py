@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import PurePath
 from pkgutil import iter_modules
 
-from fxcost.errors import InternalError, ModelError
+from fxcost.errors import ModelError, SpecError, nearest
 from fxcost.ir.expr import ZERO, Expr
 from fxcost.ir.graph import Attribute, Node
 from fxcost.ir.types import TensorType, ValueType
@@ -144,26 +145,58 @@ class Rule:
         """The rule's docstring: formula, convention, assumptions."""
         return self.function.__doc__ or ""
 
+    @property
+    def home(self) -> str:
+        """Where it is written: a file of this package, or the file of the user's module."""
+        if self.function.__module__.startswith(f"{_PACKAGE}."):
+            return f"fxcost/ops/{self.family}.py"
+        return PurePath(self.function.__code__.co_filename).name
 
+
+_PACKAGE = __name__.rpartition(".")[0]
 _RULES: dict[str, Rule] = {}
 _loaded = False
 
 
 def rule(*ops: str, kind: str = "compute") -> Callable[[Callable[[Call], OpCost]], Callable[[Call], OpCost]]:
-    """Register a cost rule for `ops` (`aten.add` serves every overload; `aten.add.Tensor` one); refuses duplicates."""
+    """Register a cost rule for operators, your own among them (`mylib.scan` for what torch calls `mylib::scan`).
+
+    `aten.add` serves every overload, `aten.add.Tensor` one. The function takes a `Call` and returns an `OpCost`; its
+    docstring says formula, convention and assumptions, for `explain` to print. A rule may replace itself, as it does
+    where a notebook's cell is run again.
+
+    Raises SpecError for an operator that another function has a rule for, a name without namespace, an unknown kind, a
+    function without docstring.
+    """
     if kind not in KINDS:
-        raise InternalError(f"rule for {ops}: kind {kind!r} is not one of {', '.join(KINDS)}")
+        raise SpecError(
+            f"rule for {', '.join(ops)}: kind {kind!r} is not one of {', '.join(KINDS)}{nearest(kind, KINDS)}"
+        )
+    for op in ops:
+        if not all(op.split(".")) or op.count(".") not in (1, 2):
+            raise SpecError(f"rule for {op!r}: expected NAMESPACE.NAME or NAMESPACE.NAME.OVERLOAD, as in mylib.scan")
 
     def register(function: Callable[[Call], OpCost]) -> Callable[[Call], OpCost]:
         if not function.__doc__:
-            raise InternalError(f"rule {function.__name__} needs a docstring: formula, convention, assumptions")
+            raise SpecError(f"rule {function.__name__} needs a docstring: formula, convention, assumptions")
+        ours = function.__module__.startswith(f"{_PACKAGE}.")
+        if not ours:
+            _load()
         for op in ops:
-            if op in _RULES:
-                raise InternalError(f"{op} has two rules: {_RULES[op].function.__name__} and {function.__name__}")
+            known = _RULES.get(op)
+            if known is not None and (ours or _place(known.function) != _place(function)):
+                raise SpecError(
+                    f"{op} has two rules: {known.function.__name__} of {known.function.__module__} and "
+                    f"{function.__name__}; write one for a single overload, or leave the other out"
+                )
             _RULES[op] = Rule(function, kind, function.__module__.rpartition(".")[2])
         return function
 
     return register
+
+
+def _place(function: Callable[..., object]) -> tuple[str, str]:
+    return function.__module__, function.__qualname__
 
 
 def find(op: str) -> Rule | None:
@@ -189,6 +222,5 @@ def _load() -> None:
     global _loaded
     if not _loaded:
         _loaded = True
-        package = __name__.rpartition(".")[0]
-        for module in iter_modules(import_module(package).__path__):
-            import_module(f"{package}.{module.name}")
+        for module in iter_modules(import_module(_PACKAGE).__path__):
+            import_module(f"{_PACKAGE}.{module.name}")

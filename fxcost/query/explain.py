@@ -95,9 +95,7 @@ def explain_node(graph: Graph, facts: Facts, node: Node) -> Explanation:
         source=node.source,
         operands=tuple(f"{s}: {o} {graph.types[o]}" for s, o in zip(node.slots, node.operands, strict=True)),
         result=", ".join(f"{v.id} {v.type}" for v in node.results) or "none",
-        rule=f"{cost.rule.function.__name__} in fxcost/ops/{cost.rule.family}.py, kind {cost.kind}"
-        if cost.rule
-        else unknown,
+        rule=f"{cost.rule.function.__name__} in {cost.rule.home}, kind {cost.kind}" if cost.rule else unknown,
         formula=cost.detail.formula,
         bind={letter: str(value) for letter, value in cost.detail.bind.items()},
         counts={name: str(value) for name, value in counts.items()},

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fxcost.errors import InternalError
+from fxcost.errors import SpecError
 from fxcost.ops.registry import KINDS, Call, OpCost, all_rules, find, rule
 from tests.support.calls import cost, number
 
@@ -61,5 +61,26 @@ def test_users_add_rules_for_their_operators() -> None:
         return OpCost(other_ops=call.result.numel)
 
     assert number(cost("tests_only.scale_rows", {"x": "f32[4, 8]"}, result="f32[4, 8]").other_ops) == 32
-    with pytest.raises(InternalError, match="has two rules"):
-        rule("tests_only.scale_rows")(scale_rows)
+    rule("tests_only.scale_rows")(scale_rows)  # as where a notebook's cell is run again
+
+    def another(call: Call) -> OpCost:
+        """Two per element."""
+        return OpCost(other_ops=call.result.numel * 2)
+
+    with pytest.raises(SpecError, match=r"has two rules: scale_rows of tests\.ops\.test_coverage and another"):
+        rule("tests_only.scale_rows")(another)
+    with pytest.raises(SpecError, match=r"aten.relu has two rules: .* of fxcost.ops.elementwise and another"):
+        rule("aten.relu")(another)
+
+
+def test_rules_of_the_wrong_form_are_refused() -> None:
+    def silent(call: Call) -> OpCost:
+        return OpCost()
+
+    with pytest.raises(SpecError, match="silent needs a docstring"):
+        rule("tests_only.silent")(silent)
+    for name in ("silent", "tests_only::silent", "tests_only.", "a.b.c.d"):
+        with pytest.raises(SpecError, match=r"expected NAMESPACE\.NAME"):
+            rule(name)
+    with pytest.raises(SpecError, match=r"'pointwize' is not one of .*did you mean 'pointwise'"):
+        rule("tests_only.silent", kind="pointwize")
