@@ -83,11 +83,14 @@ class Question:
         """Where `left <= right`, the method and the proof; `names` say in the proof what the sides are.
 
         Spans count in steps of the symbol: where it is a multiple of 32, the span (1, 3) is 32, 64 and 96. Small sizes
-        are settled apart: differences of sides seldom grow from the first size on, and mostly do so soon.
+        are settled apart: differences of sides seldom grow from the first size on, and mostly do so soon. A cost that is
+        compared with a number mostly grows from the first size on.
         """
         key = (left, right)
         if key not in self._known:
-            parts = [self._solved(left, right, names, info) for info in self._ranges()]
+            limited = left.constant is not None or right.constant is not None
+            ranges = [self.info] if limited else list(self._ranges())
+            parts = [self._solved(left, right, names, info) for info in ranges]
             self._known[key] = Answer(
                 union(*(part.spans for part in parts)),
                 ", ".join(dict.fromkeys(part.method for part in parts)),
@@ -116,8 +119,8 @@ class Question:
 
     def _certain(self, left: Expr, right: Expr, names: tuple[str, str], info: SymbolInfo) -> Answer | None:
         """All sizes of a range or none, where that is proven at once; None where it is not, or for two constants."""
-        if info.max is not None:
-            return None  # small ranges are quickly looked through
+        if info.max is not None or left.constant is not None or right.constant is not None:
+            return None  # small ranges are quickly looked through; of a single side it is soon known whether it grows
         rest = substitute(right - left, self.fixed)
         if rest.constant is not None or rest.symbols != {self.wrt}:
             return None

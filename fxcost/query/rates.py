@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from math import ceil, floor, lcm
 
 from fxcost.ir.expr import Expr, const, maximum, total
@@ -52,6 +53,12 @@ def solve_rate(constraint: RateConstraint, question: Question) -> Solution:
 
 def exact(formula: RateFormula, held: Mapping[Residence, bool]) -> tuple[Expr, int]:
     """The formula as an integer expression over a denominator, where the conditions are as in `held`."""
+    return _exact(formula, tuple(held.items()))
+
+
+@lru_cache(maxsize=64)  # the same formula is asked many questions
+def _exact(formula: RateFormula, conditions: tuple[tuple[Residence, bool], ...]) -> tuple[Expr, int]:
+    held = dict(conditions)
     terms = [
         (_counting(term.compute, held), _counting(term.memory, held), Fraction(term.fixed), term.count)
         for term in formula.terms
