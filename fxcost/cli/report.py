@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,17 @@ def report(
         typer.Option("--depth", metavar="LEVELS", min=0, help="Levels of modules; by default what fits 24 lines."),
     ] = None,
     by: Annotated[str, typer.Option("--by", metavar="NAME", help="Breakdown by node, module or op.")] = "module",
+    sort: Annotated[
+        str | None,
+        typer.Option("--sort", metavar="NAME", help="Costliest rows first, by macs, params, other_ops or traffic."),
+    ] = None,
+    top: Annotated[
+        int | None,
+        typer.Option("--top", metavar="ROWS", min=1, help="The costliest rows of each level, the rest summed."),
+    ] = None,
+    fold: Annotated[
+        bool, typer.Option("--fold/--no-fold", help="One row for repeated blocks that cost the same.")
+    ] = True,
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="The breakdown as CSV.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="The report as Markdown.")] = False,
@@ -43,7 +55,12 @@ def report(
     strict: Strict = False,
 ) -> None:
     """Totals, formulas, costliest modules, what owns the peak."""
+    from fxcost.query.breakdown import readable_depth
+    from fxcost.report.arrange import SORTS, module_tree
+
     check_choice("--by", by, ("node", "module", "op"))
+    if sort is not None:
+        check_choice("--sort", sort, SORTS)
     if as_json + as_csv + as_markdown > 1:
         raise SpecError("choose one of --json, --csv and --markdown")
     machines = load_machines(target, dtype)
@@ -51,9 +68,8 @@ def report(
         check_plot(plot, len(machines))
     ties = check_page(page, tie, best_order)
     cost, point = analyze(asked)
-    from fxcost.query.breakdown import readable_depth
-
-    summary = cost.summary(point, machines, dtype, readable_depth(cost.modules) if depth is None else depth, by)
+    summary = replace(cost.summary(point, machines, dtype, by=by), sort=sort, top=top, fold=fold)
+    summary = replace(summary, depth=readable_depth(module_tree(summary)) if depth is None else depth)
     if plot is not None:
         from fxcost.report.roofline import roofline_picture
 

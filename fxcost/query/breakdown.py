@@ -36,13 +36,17 @@ class NodeRow:
 
 @dataclass(frozen=True)
 class ModuleRow:
-    """A module with the sum over everything below it; `calls` says how often its forward ran."""
+    """A module with the sum over everything below it; `calls` says how often its forward ran.
+
+    In a folded tree (`fxcost.query.fold`) a row stands for `copies` modules that are alike, and has the sum over them.
+    """
 
     path: str
     calls: int
     metrics: Mapping[str, Expr]
     children: tuple[ModuleRow, ...] = ()
     own: Mapping[str, Expr] = field(default_factory=dict)
+    copies: int = 1
 
 
 def node_rows(graph: Graph, facts: Facts) -> tuple[NodeRow, ...]:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from fxcost.ir.expr import Expr
-from fxcost.query.breakdown import METRICS, flatten, op_sums
+from fxcost.query.breakdown import METRICS, flatten
 from fxcost.query.table import Table
+from fxcost.report.arrange import module_tree, node_list, op_list
 from fxcost.report.summary import Summary
 
 
@@ -28,16 +29,23 @@ def table(summary: Summary) -> Table:
                 },
                 r.metrics,
             )
-            for r in summary.nodes
+            for r in node_list(summary)
         ]
     elif summary.by == "op":
         head = ("op", "count")
-        rows = [({"op": op, "count": count}, sums) for op, (count, sums) in op_sums(summary.nodes).items()]
+        rows = [({"op": op, "count": count}, sums) for op, count, sums in op_list(summary)]
     else:
         head = ("module", "level", "calls")
         rows = [
-            ({"module": r.path or summary.model, "level": level, "calls": r.calls}, r.metrics)
-            for level, r in flatten(summary.modules, summary.depth)
+            (
+                {
+                    "module": (r.path or summary.model) + (f" x{r.copies}" if r.copies > 1 else ""),
+                    "level": level,
+                    "calls": r.calls * r.copies,
+                },
+                r.metrics,
+            )
+            for level, r in flatten(module_tree(summary), summary.depth)
         ]
     return Table((*head, *METRICS), tuple(_cells(summary, labels, metrics) for labels, metrics in rows))
 

@@ -24,7 +24,8 @@ class Summary:
 
     `at` is the point the user asked for, None without one; `point` is where numbers are taken: `at`, or the traced
     sizes with a batch of one; `live` are bytes alive there before the first node (named "") and while each node runs.
-    Estimates, fits and crossovers of the whole network are by target name.
+    Estimates, fits and crossovers of the whole network are by target name. The last ones say how a breakdown is shown:
+    `depth` levels `by` module, node or op, sorted, `top` rows a level, repeated blocks folded.
     """
 
     model: str
@@ -52,6 +53,9 @@ class Summary:
     warnings: tuple[str, ...] = ()
     depth: int = 2
     by: str = "module"
+    sort: str | None = None
+    top: int | None = None
+    fold: bool = True
 
     def values(self, expressions: tuple[Expr, ...], point: Mapping[str, int] | None) -> tuple[int | None, ...]:
         """Exact values at a point, None for those that need a size it lacks."""

@@ -22,8 +22,17 @@ def plain(content: RenderableType, width: int = WIDTH) -> str:
 def for_output(content: RenderableType) -> str:
     """The content for standard output: with colours where that is a terminal, else plain."""
     if not sys.stdout.isatty():
-        return plain(content)
-    return _drawn(Console(markup=False, emoji=False), content).rstrip()
+        return _encodable(plain(content))
+    return _encodable(_drawn(Console(markup=False, emoji=False), content).rstrip())
+
+
+def _encodable(text: str) -> str:
+    """The text with the lines of trees in ASCII, where standard output has no others."""
+    try:
+        "├─│└".encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return text.translate({ord("├"): "|", ord("─"): "-", ord("│"): "|", ord("└"): "`"})
+    return text
 
 
 def _drawn(console: Console, content: RenderableType) -> str:

@@ -16,8 +16,9 @@ from rich.text import Text
 
 from fxcost.ir.expr import Atom, Expr
 from fxcost.ir.printing import name_parts, python
-from fxcost.query.breakdown import ModuleRow, NodeRow, op_sums
+from fxcost.query.breakdown import ModuleRow, NodeRow, flatten
 from fxcost.query.units import fraction, human
+from fxcost.report.arrange import module_tree, node_list, op_list
 from fxcost.report.formats import register_format
 from fxcost.report.summary import Summary
 from fxcost.report.targets import target_tables
@@ -202,33 +203,54 @@ def _breakdown(summary: Summary) -> Iterable[RenderableType]:
         return []
     shares = _Shares(summary)
     if summary.by == "op":
-        title, table = "By operator, costliest first", _table("operator", "calls", *shares.columns)
-        for op, (count, sums) in sorted(op_sums(summary.nodes).items(), key=lambda row: shares.rank(row[1][1])):
+        title, table = (
+            f"By operator, {_order(summary, 'costliest first')}",
+            _table("operator", "calls", *shares.columns),
+        )
+        for op, count, sums in op_list(summary):
             table.add_row(op, f"{count:,}", *shares.cells(sums))
     elif summary.by == "node":
-        title, table = "By node, in the order of execution", _table("node", "module", *shares.columns)
+        order = _order(summary, "in the order of execution")
+        title, table = f"By node, {order}", _table("node", "module", *shares.columns)
         table.columns[1].justify = "left"
-        for node in summary.nodes:
+        for node in node_list(summary):
             table.add_row(node.name, node.module, *shares.cells(node.metrics, unknown=not node.known))
     else:
         levels = "1 level" if summary.depth == 1 else f"{summary.depth} levels"
-        title, table = f"By module, {levels}; every level adds up", _table("module", *shares.columns)
-        table.add_row("total", *shares.cells(summary.modules.metrics))
-        _grow(table, summary.modules, shares, 1, summary.depth)
+        order = _order(summary, "")
+        title = f"By module, {levels}{order and f', {order}'}; every level adds up"
+        tree, table = module_tree(summary), _table("module", *shares.columns)
+        table.add_row("total", *shares.cells(tree.metrics))
+        _grow(table, tree, shares, "", summary.depth)
+        if any(row.copies > 1 for _, row in flatten(tree, summary.depth)):
+            legend = Text("xN: a row for N modules with the same formulas, added up", style="dim")
+            return [Group(Text(title, style="bold"), table, legend)]
     return [Group(Text(title, style="bold"), table)]
 
 
-def _grow(table: Table, row: ModuleRow, shares: _Shares, level: int, depth: int) -> None:
+def _order(summary: Summary, default: str) -> str:
+    if summary.sort is None and summary.top is None:
+        return default
+    return f"{'costliest' if summary.top is None else f'the {summary.top} costliest'} by {summary.sort or 'macs'} first"
+
+
+def _grow(table: Table, row: ModuleRow, shares: _Shares, before: str, depth: int) -> None:
     """Add the modules below `row`, and what it does itself beside them, so that each level adds up."""
-    if level > depth or not row.children:
+    if depth == 0 or not row.children:
         return
-    indent = "  " * level
-    for child in row.children:
-        calls = f" (called {child.calls} times)" if child.calls > 1 else ""
-        table.add_row(indent + child.path.rpartition(".")[2] + calls, *shares.cells(child.metrics))
-        _grow(table, child, shares, level + 1, depth)
-    if any(cell not in {"", "0.0"} for cell in shares.cells(row.own)):
-        table.add_row(Text(indent + "(its own operations)", style="dim"), *shares.cells(row.own))
+    own = [row.own] if row.own and any(cell not in {"", "0.0"} for cell in shares.cells(row.own)) else []
+    last = len(row.children) + len(own) - 1
+    for position, child in enumerate(row.children):
+        branch, below = ("└─ ", "   ") if position == last else ("├─ ", "│  ")
+        label = Text.assemble((before + branch, "dim"), child.path.rpartition(".")[2])
+        if child.copies > row.copies:
+            label.append(f"  x{child.copies // row.copies}", "bold")
+        if child.calls > 1:
+            label.append(f" (called {child.calls} times)")
+        table.add_row(label, *shares.cells(child.metrics))
+        _grow(table, child, shares, before + below, depth - 1)
+    for metrics in own:
+        table.add_row(Text(f"{before}└─ (its own operations)", style="dim"), *shares.cells(metrics))
 
 
 class _Shares:
@@ -253,10 +275,6 @@ class _Shares:
             "?" if unknown or traffic is None else human(traffic, "bytes") if traffic else "",
             _percent(traffic, self.traffic),
         )
-
-    def rank(self, metrics: Metrics) -> tuple[int, int]:
-        _, macs, traffic = self._values(metrics)
-        return -(macs or 0), -(traffic or 0)
 
 
 def _percent(part: int | None, whole: int | None) -> str:
