@@ -90,7 +90,7 @@ def _energy(path: str, value: Any) -> Energy:
         return energy
     if energy.node_nm is not None:
         raise Malformed(f"{path}.node_nm: found without picojoules, expected pj_per_mac or pj_per_byte beside it")
-    return replace(energy, table=toml.choice(TABLES)(f"{path}.table", energy.table or DEFAULT_TABLE))
+    return replace(energy, table=toml.choice(tuple(TABLES))(f"{path}.table", energy.table or DEFAULT_TABLE))
 
 
 _TARGET = toml.table(
@@ -117,9 +117,9 @@ def target_of(table: dict[str, Any]) -> Target:
     read = _TARGET("", table)
     compute, energy = read.pop("compute"), read.pop("energy", Energy(DEFAULT_TABLE))
     if not (energy.pj_per_mac or energy.pj_per_byte):
-        table = TABLES[energy.table]
-        energy = table.energy(read["memory"], static_w=energy.static_w)
-        read["sources"] += table.sources(energy)
+        chosen = TABLES[energy.table]
+        energy = chosen.energy(read["memory"], static_w=energy.static_w)
+        read["sources"] += chosen.sources(energy)
     target = Target(
         energy=energy,
         kind=read.pop("class"),
