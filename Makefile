@@ -33,6 +33,10 @@ fix: setup             ## format, and repair what the linter can repair
 bench: setup           ## measurements against peers, one script after the other
 	@for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
+browser:               ## what the slow tests of pages need: Chromium, and with npm what drives it and looks for barriers
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || apt-get install -y --no-install-recommends chromium
+	npm ci --prefix tests/browser --no-audit --no-fund
+
 clean:                 ## remove caches and build products; .venv stays
 	rm -rf build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -path ./.venv -prune -o -name __pycache__ -prune -exec rm -rf {} +
@@ -46,4 +50,4 @@ setup: .venv/.ready    ## make .venv (the other targets do it by themselves)
 	$(PIP) --no-deps torchvision timm
 	touch $@
 
-.PHONY: help run test test-slow test-all check fix bench clean setup
+.PHONY: help run test test-slow test-all check fix bench browser clean setup

@@ -109,5 +109,5 @@ def drive(page: Path, steps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         [driver, str(FOLDER / "drive.mjs")], input=json.dumps(job), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(done.stdout.strip().split("\n")[-1])
     return found

@@ -176,8 +176,13 @@ function machineAt(machine, region, values, held) {
     latencies: named(machine.latencies), energy: formula(machine.energy), parts: named(machine.parts),
     fits, verdict, calibration: machine.calibration,
     dropped: [...new Set(machine.missing.filter(applies).map((missing) => word(missing[1])))],
-    groups: () => groupsAt(machine, values, sides, applies),
+    groups: once(() => groupsAt(machine, values, sides, applies)),
   };
+}
+
+function once(make) {
+  let made;
+  return () => (made ??= make());
 }
 
 // Rows of the roofline: operations, bytes, and the larger of the two times.

@@ -13,6 +13,10 @@ const MANY = 24;
 const view = { open: null, sort: "", descending: true, search: "", focus: "", fold: true };
 
 // -- the tree with its numbers ---------------------------------------------------------------------------------------
+function treeOf(state) {
+  return (state.tree ??= growTree(state));
+}
+
 function growTree(state) {
   const { region, part, values, machines } = state.region;
   const { nodes, modules } = region;
@@ -45,6 +49,7 @@ function growTree(state) {
     });
   });
   addUp(rows[0]);
+  number(rows[0], new Map());
   return rows[0];
 }
 
@@ -154,8 +159,7 @@ function renderTree(state) {
     show("tree", html("p", {}, "Not known at these sizes."));
     return;
   }
-  const root = growTree(state);
-  number(root, new Map());
+  const root = treeOf(state);
   view.open ??= openAtFirst(root);
   const columns = COLUMNS.filter(({ key }) => key !== "seconds" || state.region.machines.length);
   const rows = visible(root);
@@ -266,8 +270,7 @@ function buildTreeTools(redraw) {
 function everyKey() {
   const keys = [];
   if (!last.region) return keys;
-  const root = growTree(last);
-  number(root, new Map());
+  const root = treeOf(last);
   const walk = (row) => {
     keys.push(row.key);
     row.children.forEach(walk);

@@ -8,7 +8,7 @@ function renderTreemap(state) {
     show("treemap");
     return;
   }
-  const tree = growTree(state);
+  const tree = treeOf(state);
   const metrics = COLUMNS.filter(({ key }) => key !== "seconds" || state.region.machines.length);
   if (!metrics.some(({ key }) => key === map.metric)) map.metric = "macs";
   const { unit, label } = metrics.find(({ key }) => key === map.metric);
