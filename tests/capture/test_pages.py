@@ -63,3 +63,25 @@ def test_pages_of_large_models_are_small(name: str, kilobytes: int) -> None:
     cost = fxcost.analyze(name, "N,3,H,W", check=False)
     page = cost.to_html(at={"N": 1, "H": 224, "W": 224}, targets=["t4", "stm32h743"])
     assert len(page.text.encode()) < kilobytes * 1000
+
+
+class AlikeWhenEager(nn.Module):
+    """Turns around or copies: the same counts op by op, but a copy is no buffer once a runtime folds it."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """One of two movements, then a sum."""
+        y = x.clone() if x.shape[0] != 1 else x.flip(1)
+        return (x + y).relu()
+
+
+def test_accountings_of_one_capture_are_those_of_a_capture_each() -> None:
+    cost = fxcost.analyze(AlikeWhenEager().eval(), "N,L")
+    page = cost.to_html()
+    with node() as running:
+        for number, accounting in enumerate(("eager", "inplace", "fused")):
+            apart = fxcost.analyze(AlikeWhenEager().eval(), "N,L", accounting=accounting)
+            ats = [{"N": size, "L": 64} for size in (1, 2, 5)]
+            for at, found in zip(ats, running.at(page, ats, number), strict=True):
+                assert {name: int(value) for name, value in found["totals"].items()} == {
+                    name: apart.total(name).at(at) for name in UNITS
+                }
