@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from fxcost.errors import FxcostError, SpecError
+
+_COUNTED = re.compile(r"([0-9][0-9,]*) of ([0-9][0-9,]*)")
 
 app = typer.Typer(
     name="fxcost",
@@ -73,15 +76,31 @@ def reader_may_leave() -> Iterator[None]:
 
 @contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
-    """A spinner on stderr, only on a terminal. What the model's own code prints goes to stderr, too."""
+    """What is being done and for how long, on stderr, only on a terminal. The model's own prints go to stderr, too.
+
+    A line that says `3 of 10` gets a bar.
+    """
     with redirect_stdout(sys.stderr):
         if not sys.stderr.isatty():
             yield lambda _: None
             return
         from rich.console import Console
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-        with Console(file=sys.stderr, markup=False).status("starting") as status:
-            yield lambda text: status.update(text)
+        from fxcost.report.characters import printable
+
+        spinner, elapsed = SpinnerColumn(), TimeElapsedColumn()
+        what, bar = TextColumn("{task.description}", markup=False), BarColumn(bar_width=20)
+        with Progress(spinner, what, elapsed, console=Console(file=sys.stderr), transient=True) as shown:
+            task = shown.add_task("starting", total=None)
+
+            def show(text: str) -> None:
+                counted = _COUNTED.search(text)
+                done, total = (int(number.replace(",", "")) for number in counted.groups()) if counted else (0, None)
+                shown.columns = (spinner, what, bar, elapsed) if counted else (spinner, what, elapsed)
+                shown.update(task, description=printable(text), completed=done, total=total)
+
+            yield show
 
 
 def command_line() -> str:

@@ -60,7 +60,7 @@ def plan(
         complain(f"{buffers}: {note}")
     room = banks[0] if len(banks) == 1 else banks or None
     with progress() as show:
-        show(f"placing {len(source.requests):,} buffers")
+        show(f"placing {len(source.requests):,} buffers, at most {time_limit:g} s")
         found = plan_buffers(
             source.requests, room, alignment=math.lcm(alignment, source.alignment), time_limit=time_limit
         )

@@ -58,7 +58,7 @@ def schedule(
     from fxcost.report.schedule import schedule_json, schedule_text
 
     with progress() as show:
-        show("looking for the best order")
+        show(f"looking for the best order, at most {time_limit:g} s")
         found = cost.schedule(point, time_limit)
     if output is not None:
         cost.save(output, point, found)

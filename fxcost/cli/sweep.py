@@ -103,7 +103,9 @@ def sweep(
         if plot is not None:
             from fxcost.report.curves import draw_sweep
 
-            draw_sweep({name: plan.table() for name, plan in plans.items()}, list(sizes), plot)
+            with progress() as show:
+                tables = {name: plan.table(show) for name, plan in plans.items()}
+            draw_sweep(tables, list(sizes), plot)
         _show(Sweeps(plans, named=len(models) > 1), output, as_csv=as_csv, as_json=as_json)
     except KeyboardInterrupt:
         complain("interrupted")
@@ -206,11 +208,11 @@ def _show(sweeps: Sweeps, output: Path | None, *, as_csv: bool, as_json: bool) -
             raise SpecError(
                 f"{sweeps.points:,} points are too many to read; write them to a file with -o, or take --csv"
             )
-        slices = sweeps.slices(outside, lambda _: None)
-        if as_json:
-            say(compact(document(sweeps, slices)))
-        else:
-            say(str(Table(sweeps.columns, tuple(rows(sweeps, slices)))))
+        with progress() as show:
+            slices = sweeps.slices(outside, show)
+            text = compact(document(sweeps, slices)) if as_json else ""
+            text = text or str(Table(sweeps.columns, tuple(rows(sweeps, slices))))
+        say(text)
         notes = sweeps.notes(outside)
     for note in notes:
         complain(note)
