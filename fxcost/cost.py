@@ -15,7 +15,7 @@ from fxcost.ir.symbols import check_point
 from fxcost.on_machines import OnMachines
 from fxcost.passes._rates import RateConstraint, RateFormula
 from fxcost.passes.liveness import Liveness, live_steps, owner
-from fxcost.passes.totals import IN_MEMORY, Totals
+from fxcost.passes.totals import Totals
 from fxcost.query.breakdown import flatten
 from fxcost.query.constraint_text import RATE_UNITS
 from fxcost.query.quantity import Constraint, Quantity, inside, without_pinned
@@ -106,7 +106,7 @@ class Cost(OnMachines, InOrders):
     def compare(
         self,
         other: Cost,
-        metric: str = "macs",
+        metric: str | tuple[str, str] = "macs",
         wrt: str | None = None,
         at: Mapping[str, int] | None = None,
         tie: Mapping[str, str] | None = None,
@@ -115,36 +115,24 @@ class Cost(OnMachines, InOrders):
     ) -> Comparison:
         """For which sizes this cost is less than another one's, exactly; see `fxcost.query.compare`.
 
-        Two models, the same in two precisions or accountings, or with a `target`, or two, their latency or energy:
-        `metric` is a quantity, or lecture, bound, roofline, calibrated or energy. Raises SpecError where more than one
-        size is open, UnknownName for a metric that there is not.
+        Two models, the same in two precisions, accountings or orders (`in_order`), or with a `target`, or two, their
+        latency or energy: `metric` is a quantity, min_peak_memory among them, or lecture, bound, roofline, calibrated or
+        energy; a pair of metrics is that of this cost and that of the other. Raises SpecError where more than one size
+        is open, UnknownName for a metric that there is not.
         """
         from fxcost.query.compare import compare, joint_symbols
 
         targets = target if isinstance(target, tuple) else (target, target)
-        sides = (self._side(metric, targets[0]), other._side(metric, targets[1]))
+        metrics = metric if isinstance(metric, tuple) else (metric, metric)
         symbols = joint_symbols(self._sizes, other._sizes)
         point, ties = check_point(symbols, at or {}), dict(tie or {})
         wrt = wrt or one_left("a comparison is", symbols, point, ties)
-        guards = self._guards(metric) + other._guards(metric)
-        question = self._question(wrt, point, ties, symbols, tuple(dict.fromkeys(guards)))
-        if names is None:
-            names = (self.graph.name, other.graph.name)
-            if names[0] == names[1]:
-                names = self._apart(other, targets)
-        return compare(sides[0], sides[1], question, names, metric)
-
-    def plot_comparison(
-        self, other: Cost, path: str | Path, found: Comparison, target: tuple[str | Target, str | Target] | None = None
-    ) -> None:
-        """Draw both costs of a comparison along its size, crossings marked; raises SpecError without matplotlib."""
-        from fxcost.query.compare import sample
-        from fxcost.report.curves import draw_comparison
-
-        targets: tuple[str | Target | None, str | Target | None] = target or (None, None)
-        sides = (self._side(found.metric, targets[0]), other._side(found.metric, targets[1]))
-        sizes, values = sample(found, sides)
-        draw_comparison(found, sizes, values, sides[0].unit, Path(path))
+        first = self._side(metrics[0], targets[0], wrt, point, ties)
+        second = other._side(metrics[1], targets[1], wrt, point, ties)
+        guards = dict.fromkeys(self._guards(first) + other._guards(second))
+        question = self._question(wrt, point, ties, symbols, tuple(guards))
+        names = names or self._apart(other, metrics, targets)
+        return compare(first, second, question, names, ", ".join(dict.fromkeys(metrics)))
 
     def compare_over(
         self,
@@ -166,27 +154,42 @@ class Cost(OnMachines, InOrders):
             metric,
         )
 
-    def _side(self, metric: str, target: str | Target | None) -> Quantity | RateFormula:
+    def _side(
+        self, metric: str, target: str | Target | None, wrt: str, point: Mapping[str, int], ties: Mapping[str, str]
+    ) -> Quantity | RateFormula:
+        """One side of a comparison; `point` and `ties` may name symbols that only the other side has."""
+        if metric == "min_peak_memory":
+            mine = {s.name for s in self._sizes}
+            at = {n: v for n, v in point.items() if n in mine and n != wrt}
+            return self._best_peak(at, wrt if wrt in mine else None, {n: v for n, v in ties.items() if n in mine})
         if metric not in RATE_UNITS:
             return self.total(metric)
         if target is None:
             raise SpecError(f"{metric} is that on a machine: say on which (target=..., --target NAME)")
         return self.rate(metric, target)
 
-    def _guards(self, metric: str) -> tuple[Predicate, ...]:
-        if metric in RATE_UNITS:
-            return self.graph.domain + self.facts[Totals].guards
-        return self._domain + (self.facts[Totals].guards if metric in IN_MEMORY else ())
+    def _guards(self, side: Quantity | RateFormula) -> tuple[Predicate, ...]:
+        return side.domain if isinstance(side, Quantity) else self.graph.domain + self.facts[Totals].guards
 
-    def _apart(self, other: Cost, targets: tuple[str | Target | None, str | Target | None]) -> tuple[str, str]:
-        """Names that tell two costs of one model apart: the machines, or the first option that differs."""
+    def _apart(
+        self, other: Cost, metrics: tuple[str, str], targets: tuple[str | Target | None, str | Target | None]
+    ) -> tuple[str, str]:
+        """Names that tell two costs apart: the models, the machines, the metrics, or the first option that differs."""
+        if self.graph.name != other.graph.name:
+            return self.graph.name, other.graph.name
         if targets[0] != targets[1]:
             first, second = (t if isinstance(t, str) else t.name if t is not None else "" for t in targets)
             return first, second
+        if metrics[0] != metrics[1]:
+            return metrics
         for option in ("activations", "weights", "accounting", "inputs"):
             mine, theirs = getattr(self.options, option), getattr(other.options, option)
             if mine != theirs:
                 return f"{option} {mine or 'as they are'}", f"{option} {theirs or 'as they are'}"
+        if self.options.order != other.options.order:
+            orders = (self.options.order, other.options.order)
+            first, second = ("the traced order" if order is None else "the order given" for order in orders)
+            return (first, second) if first != second else ("the first order", "the second order")
         return f"{self.graph.name} (first)", f"{other.graph.name} (second)"
 
     def sweep(

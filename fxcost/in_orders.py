@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
 
 from fxcost.errors import Infeasible
 from fxcost.formulas import Formulas
 from fxcost.ir.expr import const
-from fxcost.query.quantity import Quantity
+from fxcost.query.quantity import Quantity, inside
 
 if TYPE_CHECKING:
     from fxcost.passes.schedule import BestOrder, Verdict
@@ -72,6 +72,23 @@ class InOrders(Formulas):
         open_symbols = tuple(s for s in self.graph.symbols if s.name in orders.min_peak_memory.symbols)
         return Quantity("min_peak_memory", "bytes", orders.min_peak_memory, self.graph.standing, domain, open_symbols)
 
+    def in_order(self, order: Sequence[int]) -> Self:
+        """This cost with its nodes in another execution order, as `Schedule.order` has it: its peak is that order's.
+
+        Nodes of parameters alone are run like any other here, and their results counted. Raises SpecError where it is no
+        order of all nodes, or runs one before what it needs.
+        """
+        from fxcost.passes.schedule_check import check_schedule
+
+        generic = replace(self, variants=())
+        for point in (
+            {s.name: s.hint or s.min for s in self.graph.symbols},
+            {s.name: s.min for s in self.graph.symbols},
+        ):
+            if inside(generic.quantities["peak_memory"].domain, point):
+                check_schedule(self.graph, self.facts, point, order)
+        return replace(generic, options=replace(self.options, order=tuple(order)))
+
     def judge_order(self, found: BestOrder, at: Mapping[str, int], time_limit: float = 60.0) -> Verdict:
         """Whether an order found at one point is best at another one, too."""
         from fxcost.passes.schedule import judge
@@ -82,6 +99,14 @@ class InOrders(Formulas):
     def total(self, name: str) -> Quantity:
         """The quantity called `name`, `min_peak_memory` among them; raises UnknownName with the nearest names."""
         if name == "min_peak_memory":
-            found = self.min_peak_memory()
-            return found if isinstance(found, Quantity) else Quantity(name, "bytes", const(found), self.graph.standing)
+            return self._best_peak()
         return super().total(name)
+
+    def _best_peak(
+        self, at: Mapping[str, int] | None = None, wrt: str | None = None, tie: Mapping[str, str] | None = None
+    ) -> Quantity:
+        """`min_peak_memory` as a quantity in any case, of no symbol where all sizes are given."""
+        found = self.min_peak_memory(at, wrt, tie)
+        if isinstance(found, Quantity):
+            return found
+        return Quantity("min_peak_memory", "bytes", const(found), self.graph.standing)

@@ -23,7 +23,10 @@ def compare(
     asked: Asked,
     other: Annotated[str, typer.Argument(metavar="OTHER", help="The second model; the same, to compare two targets.")],
     metric: Annotated[
-        str, typer.Option("--metric", metavar="NAME", help="A quantity, or on a --target: roofline, energy ...")
+        str,
+        typer.Option(
+            "--metric", metavar="NAME[,NAME]", help="A quantity, or on a --target: roofline, energy ...; two: one each."
+        ),
     ] = "macs",
     wanted: Annotated[
         str | None, typer.Option("--for", metavar="SYMBOL", help="The size along which to compare.")
@@ -42,8 +45,13 @@ def compare(
     from fxcost.report.json import compact
     from fxcost.report.solve import comparison_data, comparison_text
 
-    if metric not in {*UNITS, *RATE_UNITS}:
-        raise UnknownName(f"there is no quantity {metric!r}{nearest(metric, [*UNITS, *RATE_UNITS])}")
+    known = [*UNITS, *RATE_UNITS, "min_peak_memory"]
+    metrics = metric.split(",")
+    for name in metrics:
+        if name not in known:
+            raise UnknownName(f"there is no quantity {name!r}{nearest(name, known)}")
+    if len(metrics) > 2:
+        raise SpecError(f"--metric {metric}: two models are compared in one metric, or in one each")
     if plot is not None:
         from fxcost.report.pictures import check_picture
 
@@ -57,7 +65,9 @@ def compare(
     for each in (cost, second):
         check_free(each, wanted)
     on = None if not machines else (machines[0], machines[-1])
-    found = cost.compare(second, metric, wanted, point, ties, on)
+    found = cost.compare(second, (metrics[0], metrics[-1]), wanted, point, ties, on)
     if plot is not None:
-        cost.plot_comparison(second, plot, found, on)
+        from fxcost.report.curves import draw_comparison
+
+        draw_comparison(found, plot)
     say(compact(comparison_data(found)) if as_json else comparison_text(found))

@@ -47,6 +47,12 @@ class Comparison:
     proof: str = ""
     standing: Standing = Standing.EXACT
     step: int = 1
+    sides: tuple[Side, ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def what(self) -> str:
+        """What is needed: the metric, or where the sides have one each, its unit."""
+        return self.metric if ", " not in self.metric else self.sides[0].unit
 
     @property
     def crossings(self) -> tuple[int, ...]:
@@ -65,9 +71,9 @@ class Comparison:
         parts = [
             f"{what} for {spans_text(self.wrt, spans)}"
             for what, spans in (
-                (f"{self.names[0]} needs less {self.metric}", self.less),
-                (f"{self.names[1]} needs less {self.metric}", self.more),
-                (f"both need the same {self.metric}", self.equal),
+                (f"{self.names[0]} needs less {self.what}", self.less),
+                (f"{self.names[1]} needs less {self.what}", self.more),
+                (f"both need the same {self.what}", self.equal),
             )
             if spans
         ]
@@ -121,6 +127,7 @@ def compare(
         proof="; ".join(dict.fromkeys(said)),
         standing=standing,
         step=step,
+        sides=(first, second),
     )
 
 
@@ -133,7 +140,7 @@ def _on_one_scale(first: Side, second: Side, held: Mapping[Any, bool]) -> tuple[
     return left * (common // over), right * (common // under)
 
 
-def sample(found: Comparison, sides: tuple[Side, Side]) -> tuple[list[int], dict[str, list[float]]]:
+def sample(found: Comparison) -> tuple[list[int], dict[str, list[float]]]:
     """Both costs at some 300 sizes: up to twice the last crossing, or to a thousand steps where there is none."""
     step = found.step
     last = max([size for size in found.crossings if size <= SAMPLED], default=0)
@@ -147,7 +154,9 @@ def sample(found: Comparison, sides: tuple[Side, Side]) -> tuple[list[int], dict
         point = here | {n: v if isinstance(v, int) else evaluate(v, here) for n, v in fixed.items()}
         return side.at(point) if isinstance(side, RateFormula) else float(evaluate(side.value, point))
 
-    return sizes, {name: [value(side, size) for size in sizes] for name, side in zip(found.names, sides, strict=True)}
+    return sizes, {
+        name: [value(side, size) for size in sizes] for name, side in zip(found.names, found.sides, strict=True)
+    }
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fxcost.errors import SpecError
-from fxcost.query.compare import Comparison
+from fxcost.query.compare import Comparison, sample
 from fxcost.query.sweep import Sweep
 from fxcost.report.pictures import figure, save, stacked
 
@@ -17,10 +17,12 @@ STYLES = ("-", "--", ":")
 MOST_LINES = len(COLORS) * len(STYLES)
 
 
-def draw_comparison(
-    found: Comparison, sizes: Sequence[int], values: Mapping[str, Sequence[float]], unit: str, path: Path
-) -> None:
-    """Both costs at the sizes given, crossings among them marked; PNG, SVG or PDF by the ending of the name."""
+def draw_comparison(found: Comparison, path: Path) -> None:
+    """Both costs along the size, crossings marked; PNG, SVG or PDF by the ending of the name.
+
+    Raises SpecError without matplotlib.
+    """
+    sizes, values = sample(found)
     picture, axes = figure(8, 4.5)
     for name, color, style in zip(found.names, (FIRST, SECOND), ("-", "--"), strict=True):
         axes.plot(sizes, values[name], color=color, linestyle=style, linewidth=1.4, label=name)
@@ -39,7 +41,7 @@ def draw_comparison(
     given = ", ".join(f"{name}={value}" for name, value in found.given.items())
     axes.set_title(f"{found.metric} along {found.wrt}{f' ({given})' if given else ''}")
     axes.set_xlabel(found.wrt)
-    axes.set_ylabel(f"{found.metric} ({unit})")
+    axes.set_ylabel(f"{found.metric} ({found.sides[0].unit})")
     axes.set_yscale("log")
     axes.legend(frameon=False, fontsize=9)
     save(picture, path)

@@ -199,6 +199,29 @@ def all_orders(graph: Graph) -> Iterator[tuple[int, ...]]:
     yield from grow(())
 
 
+def test_two_orders_compare_as_their_peaks_do() -> None:
+    """The square first: max(S*S + 1 + 10, 100*S + 31); the line first: max(100*S + 21, S*S + 31)."""
+    cost = Cost(two_branches())
+    line_first = cost.in_order((2, 3, 0, 1, 4))
+    found = cost.compare(line_first, "peak_memory")
+    assert found.names == ("the traced order", "the order given")
+    # 100*S + 20 + 10 + 1 against 100*S + 20 + 1 up to S = 99: the line first is better; from S = 101 the square
+    for size in range(1, 300):
+        traced, given = (c.peak_memory(S=size) for c in (cost, line_first))
+        assert found.cheaper_at(size) == (
+            found.names[0] if traced < given else found.names[1] if given < traced else "equal"
+        )
+    assert found.less[-1][1] is None  # the square first, as traced, for all large sizes
+    assert found.more[0][0] == 1
+    best = cost.compare(cost, ("peak_memory", "min_peak_memory"))
+    assert best.names == ("peak_memory", "min_peak_memory")
+    assert (found.equal, found.less) == (((100, 100),), ((101, None),))
+    assert (best.equal, best.more) == (((100, None),), found.more)
+    assert "min_peak_memory needs less bytes for" in str(best)
+    with pytest.raises(SpecError, match="before"):
+        cost.in_order((1, 0, 2, 3, 4))
+
+
 def test_a_crossover_is_found_exactly() -> None:
     """Square first needs max(S*S + 11, 100*S + 30), line first max(100*S + 21, S*S + 30): they part at S = 100."""
     graph = two_branches()

@@ -61,7 +61,7 @@ def test_a_maximum_takes_the_term_that_grows_beyond_all_others() -> None:
 
 
 # -- comparisons -----------------------------------------------------------------------------------------------------
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(shadowed(("H",), 8), shadowed(("H",), 8))
 def test_a_comparison_equals_brute_force(a: Shadowed, b: Shadowed) -> None:
     found = compare(quantity("a", a.value), quantity("b", b.value), Question("H", (INFO,)), ("a", "b"), "bytes")
