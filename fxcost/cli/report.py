@@ -44,6 +44,13 @@ def report(
         Path | None,
         typer.Option("--plot", metavar="FILE", help="Draw the roofline of one --target: a .png, .svg or .pdf file."),
     ] = None,
+    plot_modules: Annotated[
+        Path | None,
+        typer.Option("--plot-modules", metavar="FILE", help="Draw MACs, parameters and traffic by module as bars."),
+    ] = None,
+    plot_memory: Annotated[
+        Path | None, typer.Option("--plot-memory", metavar="FILE", help="Draw activations in memory over the steps.")
+    ] = None,
     page: Annotated[
         Path | None,
         typer.Option("--html", metavar="FILE", help="Write a page with sliders: one file that loads nothing."),
@@ -57,6 +64,7 @@ def report(
     """Totals, formulas, costliest modules, what owns the peak."""
     from fxcost.query.breakdown import readable_depth
     from fxcost.report.arrange import SORTS, module_tree
+    from fxcost.report.pictures import check_picture
 
     check_choice("--by", by, ("node", "module", "op"))
     if sort is not None:
@@ -64,8 +72,11 @@ def report(
     if as_json + as_csv + as_markdown > 1:
         raise SpecError("choose one of --json, --csv and --markdown")
     machines = load_machines(target, dtype)
-    if plot is not None:
-        check_plot(plot, len(machines))
+    if plot is not None and len(machines) != 1:
+        raise SpecError(f"--plot draws the roofline of one machine, found {len(machines)} with --target")
+    for path in filter(None, (plot, plot_modules, plot_memory)):
+        check_writable(path)
+        check_picture(path)
     ties = check_page(page, tie, best_order)
     cost, point = analyze(asked)
     summary = replace(cost.summary(point, machines, dtype, by=by), sort=sort, top=top, fold=fold)
@@ -74,6 +85,14 @@ def report(
         from fxcost.report.roofline import roofline_picture
 
         roofline_picture(summary.model, summary.estimates[machines[0].name], plot)
+    if plot_modules is not None:
+        from fxcost.report.module_bars import draw_modules
+
+        draw_modules(summary, plot_modules)
+    if plot_memory is not None:
+        from fxcost.report.live_memory import draw_memory
+
+        draw_memory(summary, plot_memory)
     if page is not None:
         with progress() as show:
             show("looking for the best order" if best_order else "writing the page")
@@ -105,13 +124,3 @@ def check_page(page: Path | None, tie: str | None, best_order: bool) -> Mapping[
     if page is not None:
         check_writable(page)
     return parse_ties(tie)
-
-
-def check_plot(path: Path, machines: int) -> None:
-    """Refuse a plot that cannot be drawn or written, before the model is captured."""
-    from fxcost.report.pictures import check_picture
-
-    if machines != 1:
-        raise SpecError(f"--plot draws the roofline of one machine, found {machines} with --target")
-    check_writable(path)
-    check_picture(path)

@@ -38,6 +38,19 @@ def stacked(width: float, height: float, rows: int) -> tuple[Any, list[Any]]:
     return made, found
 
 
+def panels(width: float, height: float, columns: int) -> tuple[Any, list[Any]]:
+    """A figure of this size with `columns` axes beside each other over the same rows."""
+    _library()
+    from matplotlib.figure import Figure
+
+    made: Any = Figure(figsize=(width, height), layout="constrained")
+    found = list(made.subplots(1, columns, sharey=True, squeeze=False)[0])
+    for axes in found:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+    return made, found
+
+
 def save(made: Any, path: Path) -> None:
     """Write a figure whole, in the format of the name's ending; the same figure gives the same bytes."""
     import matplotlib as mpl
