@@ -15,6 +15,7 @@ from fxcost.passes.schedule import BestOrder
 from fxcost.passes.schedule_check import check_schedule
 from fxcost.passes.timeline import Timeline, timeline
 from fxcost.pipeline import Facts
+from fxcost.query.shown import Shown
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class SchedulePlan(Plan):
 
 
 @dataclass(frozen=True)
-class Schedule(BestOrder):
+class Schedule(BestOrder, Shown):
     """The best order of a graph at a point; `facts` are those that it was found under."""
 
     graph: Graph = field(repr=False)
@@ -49,6 +50,11 @@ class Schedule(BestOrder):
     def names(self) -> tuple[str, ...]:
         """All nodes by name, in execution order."""
         return tuple(self.graph.nodes[position].name for position in self.order)
+
+    def __str__(self) -> str:
+        from fxcost.report.schedule import schedule_text
+
+        return schedule_text(self.graph, self).rstrip()
 
     def timelines(self) -> dict[str, Timeline]:
         """Who is alive when: in the `traced` order and in this one, the `best`."""

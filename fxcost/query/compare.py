@@ -17,6 +17,7 @@ from fxcost.passes._rates import RateFormula
 from fxcost.query.crossover import Question, regions
 from fxcost.query.quantity import Quantity, without_pinned
 from fxcost.query.rates import exact
+from fxcost.query.shown import Shown
 from fxcost.query.spans import Span, contains, intersection, spans_text, union
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ SAMPLED = 1 << 20
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Shown):
     """For which sizes of `wrt` the first cost is less, for which the second, for which they are equal.
 
     Spans are closed intervals; sizes in none of them lie outside a domain, or beyond what was looked at. `standing` is
@@ -160,7 +161,7 @@ def sample(found: Comparison) -> tuple[list[int], dict[str, list[float]]]:
 
 
 @dataclass(frozen=True)
-class ComparisonMap:
+class ComparisonMap(Shown):
     """Which of two costs is less over two symbols: `signs[i, j]` is -1 where the first is, at rows[i] and columns[j].
 
     0 where they are equal, 1 where the second is less, and masked where a formula does not hold.

@@ -25,6 +25,7 @@ from fxcost.passes._rates import Load, Loads, RateFormula, Residence
 from fxcost.passes.estimate import Sides
 from fxcost.query.classes import sign_beyond
 from fxcost.query.quantity import Constraint, Quantity
+from fxcost.query.shown import Shown
 from fxcost.query.solve import solve, substitution
 from fxcost.query.spans import Span, contains, intersection, spans_text, union
 
@@ -141,7 +142,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Crossover:
+class Crossover(Shown):
     """Where memory binds, where compute does, and where both take equally long, for one op or the whole network.
 
     Spans are closed intervals of `wrt`; what lies in none of them is outside the domain, or beyond what was looked at.

@@ -12,10 +12,11 @@ from fxcost.ir.graph import Graph, Node
 from fxcost.passes.cost import Costs
 from fxcost.passes.storage import Storage
 from fxcost.pipeline import Facts
+from fxcost.query.shown import Shown
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Explanation(Shown):
     """Everything about one node, as text; `str()` lays it out."""
 
     node: str

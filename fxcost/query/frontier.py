@@ -14,16 +14,20 @@ from fxcost.ir.predicate import Predicate, decide, replace_symbols
 from fxcost.ir.prove import monotone_reason
 from fxcost.ir.symbols import SymbolInfo, check_point, ranges_of
 from fxcost.query.quantity import Constraint
+from fxcost.query.shown import Shown
 
 MOST_POINTS = 10_000
 """Pairs that are listed; a longer frontier is cut there, and says so."""
+
+MOST_SHOWN = 24
+"""Pairs that are printed."""
 
 FAR = 1 << 62
 """A size that no constraint excludes up to here is called unbounded."""
 
 
 @dataclass(frozen=True)
-class Frontier:
+class Frontier(Shown):
     """The largest pairs of two sizes: all of them satisfy the constraints, and neither size can grow alone.
 
     `points` are in growing order of the first size; the second is None where nothing limits it. A pair satisfies the
@@ -44,6 +48,16 @@ class Frontier:
     def admits(self, first: int, second: int) -> bool:
         """True when a pair satisfies the constraints."""
         return any(first <= a and (b is None or second <= b) for a, b in self.points)
+
+    def __str__(self) -> str:
+        first, second = self.wrt
+        lines = [
+            f"{first} = {a:,}, {second} {'is not limited' if b is None else f'= {b:,}'}"
+            for a, b in self.points[:MOST_SHOWN]
+        ]
+        if len(self.points) > MOST_SHOWN:
+            lines.append(f"and {len(self.points) - MOST_SHOWN:,} more pairs")
+        return "\n".join(lines) or f"no {first} and {second} satisfy this"
 
 
 def frontier(

@@ -11,7 +11,8 @@ from fxcost.ir.predicate import Predicate, replace_symbols
 from fxcost.ir.prove import replaced, sign_of_factor
 from fxcost.ir.symbols import SymbolInfo
 from fxcost.query.growth import Growth, Line, Mask
-from fxcost.query.spans import Span, contains
+from fxcost.query.shown import Shown
+from fxcost.query.spans import Span, contains, spans_text
 
 MOST_TERMS = 64
 """A formula of more alternatives is left as it is."""
@@ -26,7 +27,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Pieces:
+class Pieces(Shown):
     """A formula along one symbol, term by term, in the order of sizes; dominated terms are gone.
 
     `open` are sizes beyond the limit of what was looked at, for which no single term is proven to rule. `boundaries` say
@@ -44,6 +45,11 @@ class Pieces:
             if any(contains(span, size) for span in piece.where):
                 return piece.term
         return None
+
+    def __str__(self) -> str:
+        lines = [f"{spans_text(self.wrt, piece.where)}: {piece.term}" for piece in self.pieces]
+        lines += [f"{spans_text(self.wrt, self.open)}: no single term is proven to rule"] * bool(self.open)
+        return "\n".join(lines) or f"no {self.wrt} lies in the domain"
 
 
 def alternatives(value: Expr) -> tuple[Expr, ...]:

@@ -9,10 +9,11 @@ from fxcost.errors import SpecError
 from fxcost.ir.expr import Expr, common_factor, exact_quotient
 from fxcost.query.asymptotics import growth
 from fxcost.query.quantity import Quantity
+from fxcost.query.shown import Shown
 
 
 @dataclass(frozen=True)
-class Share:
+class Share(Shown):
     """What a module takes of a quantity: `part / whole`, exact at every size."""
 
     module: str

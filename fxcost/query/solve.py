@@ -20,6 +20,7 @@ from fxcost.ir.reader import parse_expr
 from fxcost.ir.symbols import SymbolInfo, check_point
 from fxcost.query.classes import sign_beyond
 from fxcost.query.quantity import Constraint
+from fxcost.query.shown import Shown
 
 FIRST_SCAN = 1 << 12
 """A range is scanned this far before the rest is looked at by residue classes."""
@@ -32,7 +33,7 @@ _FAR = 1 << 4096
 
 
 @dataclass(frozen=True)
-class Solution:
+class Solution(Shown):
     """Values of `wrt` that satisfy every constraint.
 
     `set` holds closed intervals (low, high) of admissible values, high None where no value is too large; `max` is None
