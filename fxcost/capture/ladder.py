@@ -28,12 +28,19 @@ from torch.utils import _pytree as pytree
 from fxcost.capture.inputs import classify, dynamic_dims, example_points, own_sizes, tensors, with_hints
 from fxcost.capture.quiet import muffled
 from fxcost.capture.recurrence import steps_skipped
+from fxcost.capture.sizes import sizes_in_tensors
 from fxcost.ir.expr import Expr, const, floordiv, mod, substitute
+from fxcost.ir.graph import Graph
 from fxcost.ir.predicate import Compare, Predicate, replace_symbols
 from fxcost.ir.specs import TensorSpec
 from fxcost.ir.symbols import SymbolInfo
 
 RUNG_SECONDS = 90.0
+"""CPU time of one rung."""
+
+CPU_SECONDS = 180.0
+"""CPU time after which only the last rung is left."""
+
 PROBES = 40
 
 
@@ -201,58 +208,83 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0] if lines else ''}"[:240]
 
 
-def climb(request: Request, probed: Probed) -> tuple[Captured | None, str]:
-    """Walk the ladder; the best capture, or None and why the last rung failed."""
-    best: Captured | None = None
+@dataclass(frozen=True)
+class Rung:
+    """One attempt: which symbols are fixed and why, the sizes to trace at, what spatial sizes are multiples of.
+
+    `open_tensors`: sizes that the model's code puts into tensors stay symbols there. What is read back from such a
+    tensor is data then, which some models cannot be traced with.
+    """
+
+    label: str
+    fixed: Mapping[str, str]
+    point: Mapping[str, int]
+    multiple: int = 1
+    open_tensors: bool = True
+
+
+def climb(
+    request: Request, probed: Probed, finish: Callable[[Captured], Graph]
+) -> tuple[Captured | None, Graph | None, str]:
+    """Walk the ladder; the best capture with its graph, or None and why the last rung failed.
+
+    `finish` lowers a capture; a rung is only taken where that succeeds. Once the rungs have used up CPU_SECONDS, only
+    the last one is left.
+    """
+    best: tuple[Captured | None, Graph | None] = (None, None)
     failure = probed.error
-    for label, fixed, point, multiple in _rungs(request, probed):
-        free = frozenset(request.symbols) - fixed.keys()
+    began = time.process_time()
+    for rung in _rungs(request, probed):
+        free = frozenset(request.symbols) - rung.fixed.keys()
         start = time.process_time()
+        if start - began > CPU_SECONDS and free:
+            continue
         try:
             with budget(RUNG_SECONDS):
-                program = _export(request, free, point, multiple)
-            captured = _bound(request, program, point, fixed, label)
+                captured = _bound(request, _export(request, free, rung), rung)
+                traced = time.process_time() - start
+                graph = finish(captured)
         except (Exception, OutOfBudget) as error:  # torch.export fails in many types; each sends us one rung down
             failure = "out of its time budget" if isinstance(error, OutOfBudget) else first_line(error)
             continue
-        captured = replace(captured, seconds={"export": time.process_time() - start, "probe": probed.seconds})
-        if best is None or len(captured.fixed) < len(best.fixed):
-            best = captured
-        if len(best.fixed) <= len(probed.pinned):
-            return best, ""
-    return best, failure
+        seconds = {"export": traced, "probe": probed.seconds, "lower": time.process_time() - start - traced}
+        if best[0] is None or len(captured.fixed) < len(best[0].fixed):
+            best = replace(captured, seconds=seconds), graph
+        if best[0] is not None and len(best[0].fixed) <= len(probed.pinned):
+            return *best, ""
+    return *best, failure
 
 
-def _rungs(request: Request, probed: Probed) -> Iterator[tuple[str, dict[str, str], dict[str, int], int]]:
+def _rungs(request: Request, probed: Probed) -> Iterator[Rung]:
     points = [probed.point] if probed.point is not None else []
     for point in example_points(request.specs, request.symbols, own_sizes(request.module)):
         if point not in points and len(points) < (3 if probed.point is not None else 1):
             points.append(point)
     points = points or [{}]
     base, pinned = points[0], dict(probed.pinned)
-    if set(request.symbols) - pinned.keys():
-        yield "symbolic", pinned, base, 1
+    moving = set(request.symbols) - pinned.keys()
+    if moving:
+        yield Rung("symbolic", pinned, base)
+        yield Rung("symbolic", pinned, base, open_tensors=False)
         for point in points[1:]:
             if probed.point is None or _failure(request, point) is None:
-                yield "symbolic at another example size", pinned, point, 1
-    if probed.point is not None and set(request.symbols) - pinned.keys():
+                yield Rung("symbolic at another example size", pinned, point)
+    why = "no symbolic capture succeeded with this dimension free"
+    if probed.point is not None and moving:
         roles = classify(request.specs)
         spatial = [n for n in request.symbols if roles.get(n) == "spatial" and n not in pinned]
         if spatial:
             if all(base[n] % 32 == 0 for n in spatial):
-                yield "symbolic in multiples of 32", pinned, base, 32
-            why = "no symbolic capture succeeded with this dimension free"
-            yield "symbolic without the spatial sizes", pinned | dict.fromkeys(spatial, why), base, 1
+                yield Rung("symbolic in multiples of 32", pinned, base, 32)
+            yield Rung("symbolic without the spatial sizes", pinned | dict.fromkeys(spatial, why), base)
         batch = [n for n in request.symbols if roles.get(n) == "batch" and n not in pinned]
         for kept in batch[:1]:
-            others = {
-                n: pinned.get(n, "no symbolic capture succeeded with this dimension free") for n in request.symbols
-            }
+            others = {n: pinned.get(n, why) for n in request.symbols}
             del others[kept]
             if others.keys() != pinned.keys():
-                yield "symbolic in the batch only", others, base, 1
+                yield Rung("symbolic in the batch only", others, base)
     everything = {n: pinned.get(n, "no symbolic capture succeeded") for n in request.symbols}
-    yield "static", everything, base, 1
+    yield Rung("static", everything, base)
 
 
 def guard_free() -> AbstractContextManager[Any]:
@@ -263,30 +295,31 @@ def guard_free() -> AbstractContextManager[Any]:
     return found
 
 
-def _export(request: Request, free: frozenset[str], point: Mapping[str, int], multiple: int) -> Any:
+def _export(request: Request, free: frozenset[str], rung: Rung) -> Any:
     roles = classify(request.specs)
     named: dict[str, Any] = {}
 
     def dim(_: int, size: Expr) -> Any:
         name = str(size)
-        if multiple > 1 and roles.get(name) == "spatial":
+        if rung.multiple > 1 and roles.get(name) == "spatial":
             named.setdefault(name, torch.export.Dim(f"{name}_part", min=1, max=1 << 20))
-            return multiple * named[name]
+            return rung.multiple * named[name]
         return torch.export.Dim.AUTO
 
     shapes = dynamic_dims(request.specs, free, dim) if free else None
     if shapes is not None:
         shapes = _by_parameter(request.module, shapes)
-    with quiet_inference(), steps_skipped(), guard_free():
-        args = tensors(request.specs, point, request.device)
+    opened = sizes_in_tensors(request.module) if rung.open_tensors else nullcontext()
+    with quiet_inference(), steps_skipped(), guard_free(), opened:
+        args = tensors(request.specs, rung.point, request.device)
         return torch.export.export(request.module, args, dynamic_shapes=shapes, strict=False)
 
 
-def _bound(request: Request, program: Any, point: Mapping[str, int], fixed: Mapping[str, str], label: str) -> Captured:
+def _bound(request: Request, program: Any, rung: Rung) -> Captured:
     """Read from the placeholders what each of torch's symbols means, and which dimensions became numbers."""
     bindings: dict[str, Expr] = {}
     domain: list[Predicate] = []
-    pinned = dict(fixed)
+    pinned, point = dict(rung.fixed), rung.point
     leaves = pytree.tree_leaves(request.specs)
     for leaf, found in zip(leaves, user_inputs(program), strict=True):
         if not isinstance(leaf, TensorSpec) or not isinstance(found, torch.Tensor):
@@ -298,7 +331,7 @@ def _bound(request: Request, program: Any, point: Mapping[str, int], fixed: Mapp
     symbols = tuple(s for s in with_hints(request.symbols, point) if s.name not in pinned)
     reasons = {name: f"{name}={point[name]}: {why}" for name, why in pinned.items()}
     demands = tuple(dict.fromkeys(replace_symbols(guard, at) for guard in domain))
-    return Captured(program, symbols, bindings, reasons, demands, label, request.prefix)
+    return Captured(program, symbols, bindings, reasons, demands, rung.label, request.prefix)
 
 
 def _by_parameter(module: nn.Module, shapes: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -347,7 +380,7 @@ def user_inputs(program: Any) -> list[Any]:
 
 @contextmanager
 def budget(seconds: float) -> Iterator[None]:
-    """Interrupt the body after `seconds` of wall time; without effect outside the main thread."""
+    """Interrupt the body after `seconds` of CPU time; without effect outside the main thread."""
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield
         return
@@ -355,10 +388,10 @@ def budget(seconds: float) -> Iterator[None]:
     def expire(*_: object) -> None:
         raise OutOfBudget
 
-    previous = signal.signal(signal.SIGALRM, expire)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    previous = signal.signal(signal.SIGPROF, expire)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, previous)

@@ -7,6 +7,7 @@ turns into float arithmetic under `lambdify` and is then wrong for some sizes.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
@@ -131,6 +132,10 @@ def _product_of(value: Any, names: Mapping[str, Expr]) -> Expr:
     raise Untranslatable(f"a size is a fraction: {value}")
 
 
+MAX_DENOMINATOR = 1024
+"""Of a binary fraction: with sizes below 2**43, torch's arithmetic on floats is exact then, as ours is."""
+
+
 def _fraction(value: Any, names: Mapping[str, Expr]) -> tuple[Expr, Expr]:
     """Numerator and denominator of a rational expression."""
     kind = type(value).__name__
@@ -139,8 +144,10 @@ def _fraction(value: Any, names: Mapping[str, Expr]) -> tuple[Expr, Expr]:
         return top * under, bottom * over
     if value.is_Rational:
         return const(int(value.p)), const(int(value.q))
-    if value.is_Float and value == int(value):
-        return const(int(value)), const(1)
+    if value.is_Float:
+        exact = Fraction(float(value))
+        if exact.denominator <= MAX_DENOMINATOR:
+            return const(exact.numerator), const(exact.denominator)
     if value.is_Mul:
         parts = [_fraction(a, names) for a in value.args]
         return product(p[0] for p in parts), product(p[1] for p in parts)

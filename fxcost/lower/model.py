@@ -158,9 +158,9 @@ def _from_module(
         progress(f"trying sizes of {label}")
         probed = probe(request)
         progress(f"capturing {label}")
-        captured, failure = climb(request, probed)
-        if captured is not None:
-            return _lowered(captured, request, probed, label)
+        captured, graph, failure = climb(request, probed, partial(lower, name=label))
+        if captured is not None and graph is not None:
+            return _source(captured, graph, request, probed)
     # Some models look at values, or make tensors on the CPU, while they run: try with the user's own tensors.
     if _on_meta(model) and rebuild is not None:
         if sum(p.numel() for p in model.parameters()) > MAX_REAL_ELEMENTS:
@@ -176,9 +176,9 @@ def _from_module(
         request = _request(model, args, named, symbols, "cpu")
         progress(f"capturing {label} on the CPU")
         probed = probe(request)
-        captured, failure = climb(request, probed)
-        if captured is not None:
-            return _lowered(captured, request, probed, label)
+        captured, graph, failure = climb(request, probed, partial(lower, name=label))
+        if captured is not None and graph is not None:
+            return _source(captured, graph, request, probed)
         return _recorded(request, label, failure, probed)
 
 
@@ -195,10 +195,7 @@ def _request(
     return Request(model, args, symbols, device)
 
 
-def _lowered(captured: Captured, request: Request, probed: Probed, label: str) -> Source:
-    start = time.process_time()
-    graph = lower(captured, label)
-    seconds = {**captured.seconds, "lower": time.process_time() - start}
+def _source(captured: Captured, graph: Graph, request: Request, probed: Probed) -> Source:
     pinned = {n: _size_of(request, captured, n) for n in captured.fixed}
 
     def count(point: Mapping[str, int]) -> int:
@@ -210,7 +207,7 @@ def _lowered(captured: Captured, request: Request, probed: Probed, label: str) -
         for node in captured.program.graph.nodes
         if ORIGIN in (node.meta.get("custom") or {})
     }
-    return Source(graph, seconds, count if probed.point is not None else None, captured.program, origins)
+    return Source(graph, captured.seconds, count if probed.point is not None else None, captured.program, origins)
 
 
 def _size_of(request: Request, captured: Captured, name: str) -> int:

@@ -1,0 +1,67 @@
+"""Sizes that a model puts into a tensor stay symbols: `torch.tensor([height, width])` would turn them into numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
+
+
+class SizesInTensors(TorchFunctionMode):
+    """Builds tensors of lists that hold symbolic integers from one small tensor for each."""
+
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Call the function, or build its tensor."""
+        given = dict(kwargs or {})
+        if function in (torch.tensor, torch.as_tensor) and args and _symbolic(args[0]):
+            return _built(args[0], given.get("dtype") or _dtype(args[0]), given.get("device"))
+        return function(*args, **given)
+
+
+@contextmanager
+def sizes_in_tensors(model: nn.Module) -> Iterator[None]:
+    """Have the mode on inside the model's `forward`, above those that torch.export puts around it."""
+    forward = model.forward
+
+    @wraps(forward)
+    def inside(*args: Any, **kwargs: Any) -> Any:
+        with SizesInTensors():
+            return forward(*args, **kwargs)
+
+    before = model.__dict__.get("forward")
+    model.forward = inside
+    try:
+        yield
+    finally:
+        del model.forward
+        if before is not None:
+            model.forward = before
+
+
+def _symbolic(data: Any) -> bool:
+    leaves = pytree.tree_leaves(data)
+    numbers = all(isinstance(leaf, bool | int | float | torch.SymInt | torch.SymFloat) for leaf in leaves)
+    return numbers and any(isinstance(leaf, torch.SymInt | torch.SymFloat) for leaf in leaves)
+
+
+def _dtype(data: Any) -> torch.dtype:
+    floating = any(isinstance(leaf, float | torch.SymFloat) for leaf in pytree.tree_leaves(data))
+    return torch.get_default_dtype() if floating else torch.int64
+
+
+def _built(data: Any, dtype: torch.dtype, device: Any) -> Tensor:
+    if isinstance(data, list | tuple):
+        return torch.stack([_built(item, dtype, device) for item in data])
+    return torch.full((), data, dtype=dtype, device=device)

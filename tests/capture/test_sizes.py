@@ -1,0 +1,107 @@
+"""Sizes that a model puts into tensors, and other ways in which a size used to become a number."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import fxcost
+from fxcost.ir.evaluate import evaluate
+from fxcost.ir.types import TensorType
+
+
+class InTensors(nn.Module):
+    """As detection transformers do: shapes of feature maps as a tensor, on the input's device."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        shapes = torch.as_tensor([(x.shape[1], x.shape[2])], dtype=torch.long, device=x.device)
+        more = torch.tensor([[x.shape[1], 2], [3, x.shape[0]]], device=x.device)
+        half = torch.tensor((x.shape[2] / 2,))
+        return x * shapes.sum() + more.sum() + half
+
+
+def test_sizes_in_tensors_stay_symbols() -> None:
+    cost = fxcost.analyze(InTensors(), "N,H,W")
+    assert not cost.fixed_dims
+    assert not cost.domain
+    assert cost.output_bytes(N=2, H=5, W=7) == 4 * 70
+
+
+class ReadsBack(nn.Module):
+    """Takes the number out of the tensor again, which only a constant tensor allows in a trace."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = torch.tensor([x.shape[1]]).tolist()[0]
+        return self.linear(x)[:, : rows - 1] if rows > 3 else self.linear(x)  # type: ignore[no-any-return]
+
+
+def test_a_model_that_reads_them_back_still_gets_an_answer() -> None:
+    cost = fxcost.analyze(ReadsBack(), "N,S,4")
+    point = {"N": 3, **{n: 9 for n in cost.symbols if n == "S"}}
+    size = point.get("S") or cost.graph.pinned["S"]
+    assert cost.macs.at(point) == 3 * size * 16
+
+
+def test_the_models_forward_is_its_own_again() -> None:
+    model: Any = InTensors()
+    model.lock = threading.Lock()  # cannot be copied: the model itself is traced
+    fxcost.analyze(model, "N,H,W")
+    assert "forward" not in vars(model)
+
+
+class Halves(nn.Module):
+    """Coordinates of patch centres: ranges with fractions at both ends."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        patches = x.shape[1] // 16
+        return torch.arange(0.5, patches), torch.arange(0.25, x.shape[1] * 0.5, 0.5), torch.arange(-1.75, patches, 1.5)
+
+
+def test_ranges_with_fractions_have_exact_lengths() -> None:
+    cost = fxcost.analyze(Halves(), "N,H", check=False)
+    found = [r.type for n in cost.graph.nodes if "arange" in n.op for r in n.results]
+    for height in range(16, 80):
+        expected = [made.numel() for made in Halves()(torch.empty(2, height))]
+        assert [evaluate(t.shape[0], {"H": height}) for t in found if isinstance(t, TensorType)] == expected
+
+
+class Square(nn.Module):
+    """Refuses an image that is not square and 32 rows at least."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[2] != x.shape[3] or x.shape[2] < 32:
+            raise ValueError("square images only")
+        return torch.nn.functional.avg_pool2d(x, 2)
+
+
+def test_square_images_are_symbols_that_are_tied() -> None:
+    cost = fxcost.analyze(Square(), "N,3,H,W")
+    assert set(cost.symbols) == {"N", "H", "W"}
+    assert cost.write_bytes(N=1, H=64, W=64) == 4 * 3 * 32 * 32
+    with pytest.raises(fxcost.errors.OutsideDomain, match="H == W"):
+        cost.write_bytes(N=1, H=64, W=96)
+
+
+class Built(nn.Module):
+    """Takes images of one odd size, and says which."""
+
+    img_size = (272, 208)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if tuple(x.shape[2:]) != self.img_size:
+            raise ValueError("not what it was built for")
+        return x + 1
+
+
+def test_the_size_that_a_model_was_built_for_is_found() -> None:
+    cost = fxcost.analyze(Built(), "N,3,H,W")
+    assert cost.graph.pinned == {"H": 272, "W": 208}
+    assert cost.output_bytes(N=1) == 4 * 3 * 272 * 208
