@@ -1,0 +1,308 @@
+"""The zoos, listed by rule: every torchvision model, every timm model file, every architecture of transformers.
+
+Beside them a few large models in the configurations that they were published in.
+
+A subject is a name; what it builds and which inputs it takes is settled where it is measured, in a worker process.
+Transformers come from their own default configurations, so widths are the published ones; only depth is cut down.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from fxcost.capture.quiet import muffled
+from fxcost.capture.shim import prepare_torchvision
+
+ZOOS = ("torchvision", "timm", "transformers", "published")
+Inputs = tuple[tuple[Any, ...], dict[str, Any]]
+"""Input specs by position and by keyword."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One line of the benchmark; `name` is a model's, for timm that of a file (unless a model was asked for)."""
+
+    zoo: str
+    name: str
+    whole_file: bool = False
+
+    @property
+    def key(self) -> str:
+        """What stands in the first column."""
+        return f"{self.zoo}:{self.name}"
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What a subject turned out to be: the model's own name, how to build it, and inputs to try in this order."""
+
+    name: str
+    build: Callable[[], nn.Module]
+    inputs: tuple[Inputs, ...]
+
+
+def subjects(zoo: str, everything: bool = False) -> list[Subject]:
+    """All subjects of a zoo; with `everything`, every name of timm instead of one a file."""
+    prepare_torchvision()
+    if zoo == "torchvision":
+        import torchvision
+
+        return [Subject(zoo, name) for name in torchvision.models.list_models()]
+    if zoo == "timm":
+        import timm
+
+        if everything:
+            return [Subject(zoo, name) for name in timm.list_models()]
+        return [Subject(zoo, file, whole_file=True) for file in timm.list_modules() if timm.list_models(module=file)]
+    if zoo == "published":
+        return [Subject(zoo, name) for name in PUBLISHED]
+    from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
+
+    return [Subject(zoo, kind) for kind in MODEL_MAPPING_NAMES]
+
+
+def settled(subject: Subject) -> Settled:
+    """Look a subject up; raises whatever the zoo raises."""
+    prepare_torchvision()
+    with muffled():
+        look_up = {"torchvision": _torchvision, "timm": _timm, "transformers": _transformers, "published": _published}
+        return look_up[subject.zoo](subject)
+
+
+# -- torchvision ---------------------------------------------------------------------------------------------------
+def _torchvision(subject: Subject) -> Settled:
+    import torchvision
+
+    builder = torchvision.models.get_model_builder(subject.name)
+    extra: dict[str, Any] = {}
+    if "weights_backbone" in inspect.signature(builder).parameters:
+        extra["weights_backbone"] = None
+    if subject.name.endswith(("googlenet", "inception_v3")):
+        extra["init_weights"] = False  # it takes a minute
+    kind = builder.__module__
+    specs: tuple[Any, ...] = ("N,3,H,W",)
+    if ".detection" in kind:
+        specs = (["3,H,W"],)
+    elif ".video" in kind:
+        specs = ("N,3,T,H,W",)
+    elif ".optical_flow" in kind:
+        specs = ("N,3,H,W", "N,3,H,W")
+    return Settled(subject.name, lambda: builder(weights=None, **extra), ((specs, {}),))
+
+
+# -- timm ----------------------------------------------------------------------------------------------------------
+def _timm(subject: Subject) -> Settled:
+    import timm
+
+    name = subject.name
+    if subject.whole_file:
+        with torch.device("meta"):
+            sizes = dict(_sizes(timm.list_models(module=subject.name)))
+        name = min(sizes, key=lambda each: (sizes[each], each))
+    return Settled(name, lambda: timm.create_model(name, pretrained=False), ((("N,3,H,W",), {}),))
+
+
+def _sizes(names: list[str]) -> Iterator[tuple[str, int]]:
+    """Parameters by name, of those models that can be built without values."""
+    import timm
+
+    for name in names:
+        try:
+            model = timm.create_model(name, pretrained=False)
+        except Exception:  # a constructor that needs values or a download
+            continue
+        yield name, sum(p.numel() for p in model.parameters())
+
+
+# -- transformers --------------------------------------------------------------------------------------------------
+DEPTHS = {
+    "num_hidden_layers", "num_layers", "n_layer", "n_layers", "layers", "depth", "encoder_layers", "decoder_layers",
+    "num_encoder_layers", "num_decoder_layers", "decoder_num_layers", "encoder_num_layers", "decoder_depth",
+    "num_hidden_groups", "l_layers", "x_layers", "r_layers", "speech_encoder_layers", "t2u_encoder_layers",
+    "t2u_decoder_layers", "text_encoder_num_layers", "num_sparse_encoder_layers", "num_sparse_decoder_layers",
+    "decoder_num_hidden_layers", "mit_num_hidden_layers", "vision_layers", "text_layers", "num_blocks",
+}  # fmt: skip
+"""Integers of a configuration that say how deep a stack is."""
+
+DENSE_FIRST = ("first_k_dense_replace", "num_dense_layers", "moe_layer_start_index")
+"""How many layers come before the first one with experts."""
+
+LEFT_OPEN = {"num_experts_per_tok": 2, "n_group": 1, "topk_group": 1}
+"""What some default configurations leave out, although no model can be built or run without."""
+
+
+def _transformers(subject: Subject) -> Settled:
+    import transformers
+
+    config = transformers.CONFIG_MAPPING[subject.name]()
+    shallow(config, 2)
+    for part in _parts(config):
+        for name, value in LEFT_OPEN.items():
+            if getattr(part, name, value) is None:
+                setattr(part, name, value)
+    model_class = transformers.MODEL_MAPPING[type(config)]
+    if isinstance(model_class, tuple):
+        model_class = model_class[0]
+    inputs = tuple(((), each) for each in _input_sets(model_class, config))
+    return Settled(model_class.__name__, partial(model_class, config), inputs)
+
+
+def shallow(config: Any, depth: int) -> None:
+    """Cut every stack to `depth` layers, or as many as it takes to have one of every kind, in sub-configurations too."""
+    values = vars(config)
+    whole = {values[name] for name in DEPTHS if isinstance(values.get(name), int)}
+    lists = [
+        n for n, v in values.items() if isinstance(v, list) and len(v) in whole and len(v) > depth and "layer" in n
+    ]
+    for name in lists:
+        kinds = [repr(kind) for kind in values[name]]
+        depth = max(depth, *(kinds.index(kind) + 1 for kind in set(kinds))) if len(set(kinds)) < 5 else depth
+    for name in DENSE_FIRST:
+        if isinstance(values.get(name), int) and values[name] > 1:
+            setattr(config, name, 1)
+    for name in lists:
+        setattr(config, name, values[name][:depth])
+    for name, value in list(values.items()):
+        if name in DEPTHS and isinstance(value, int) and not isinstance(value, bool) and value > depth:
+            setattr(config, name, depth)
+        elif hasattr(value, "to_dict") and hasattr(value, "model_type"):
+            shallow(value, 2)
+
+
+def _parts(config: Any) -> Iterator[Any]:
+    """A configuration and those inside it."""
+    yield config
+    for value in list(vars(config).values()):
+        if hasattr(value, "to_dict") and hasattr(value, "model_type"):
+            yield from _parts(value)
+
+
+def _stated(config: Any, *names: str, default: int) -> int:
+    """The first of these numbers that the configuration, or one inside it, states."""
+    for part in _parts(config):
+        for name in names:
+            value = getattr(part, name, None)
+            if isinstance(value, int) and not isinstance(value, bool):
+                return value
+    return default
+
+
+def _input_sets(model_class: Any, config: Any) -> Iterator[dict[str, Any]]:
+    """Keyword inputs to try, by the names that `forward` takes: the main input, then pairs, then the others."""
+    takes = inspect.signature(model_class.forward).parameters
+    channels = _stated(config, "num_channels", "in_channels", "in_chans", default=3)
+    mels = _stated(config, "num_mel_bins", "input_feat_per_channel", "feature_size", "n_mels", default=80)
+    frames = _stated(config, "num_frames", "num_image_with_embedding", default=8)
+    variables = _stated(config, "num_input_channels", "input_size", default=1)
+    length = _stated(config, "context_length", default=64)
+    width = _stated(config, "hidden_size", "d_model", default=768)
+    spellings: dict[str, tuple[Any, ...]] = {
+        "input_ids": ("i64[N,S]",),
+        "pixel_values": (f"N,{channels},H,W", f"N,{frames},{channels},H,W", f"N,T,{channels},H,W"),
+        "pixel_values_videos": (f"N,{frames},{channels},H,W",),
+        "input_values": ("N,S", "N,1,S", f"N,S,{mels}", f"N,1024,{mels}"),
+        "input_features": (f"N,{mels},S", f"N,S,{mels}", f"N,{mels},3000"),
+        "past_values": (f"N,{length},{variables}", f"N,{length}"),
+        "inputs": ("i64[N,S]", f"N,S,{width}"),
+        "hidden_states": (f"N,S,{width}",),
+        "inputs_embeds": (f"N,S,{width}",),
+        "spectrogram": (f"N,S,{_stated(config, 'model_in_channels', default=64)}",),
+    }
+    beside: dict[str, Any] = {}
+    if "decoder_input_ids" in takes:
+        beside["decoder_input_ids"] = "i64[N,T]"
+    main = getattr(model_class, "main_input_name", "input_ids")
+    order = [main, *(name for name in spellings if name != main)]
+    alone = [{name: spec} for name in order if name in takes for spec in spellings.get(name, ())]
+    first = [each for each in alone if main in each]
+    pairs = [{**a, **b} for a in alone for b in alone if "input_ids" in a and "input_ids" not in b]
+    masks = [name for name in (f"{main}_mask", "attention_mask", "padding_mask") if name in takes]
+    masked = [{**each, name: "i64[N,S]"} for each in first for name in masks]
+    for each in [*first, *pairs, *masked, *alone[len(first) :]]:
+        yield {**each, **beside}
+        if beside:
+            yield each
+
+
+# -- large models as published -------------------------------------------------------------------------------------
+TEXT: Inputs = ((), {"input_ids": "i64[N,S]"})
+PUBLISHED: dict[str, tuple[str, dict[str, Any], Inputs]] = {
+    "llama-3-8b": (
+        "LlamaForCausalLM",
+        {
+            "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
+            "num_key_value_heads": 8, "vocab_size": 128256, "max_position_embeddings": 8192,
+        },
+        TEXT,
+    ),
+    "llama-3-70b": (
+        "LlamaForCausalLM",
+        {
+            "hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80, "num_attention_heads": 64,
+            "num_key_value_heads": 8, "vocab_size": 128256, "max_position_embeddings": 8192,
+        },
+        TEXT,
+    ),
+    "mixtral-8x7b": (
+        "MixtralForCausalLM",
+        {
+            "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
+            "num_key_value_heads": 8, "num_local_experts": 8, "num_experts_per_tok": 2, "vocab_size": 32000,
+        },
+        TEXT,
+    ),
+    "whisper-large-v3": (
+        "WhisperForConditionalGeneration",
+        {
+            "d_model": 1280, "encoder_layers": 32, "decoder_layers": 32, "encoder_attention_heads": 20,
+            "decoder_attention_heads": 20, "encoder_ffn_dim": 5120, "decoder_ffn_dim": 5120, "num_mel_bins": 128,
+            "vocab_size": 51866,
+        },
+        ((), {"input_features": "N,128,3000", "decoder_input_ids": "i64[N,T]"}),
+    ),
+    "clip-vit-large-patch14": (
+        "CLIPModel",
+        {
+            "projection_dim": 768,
+            "text_config": {
+                "hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12,
+            },
+            "vision_config": {
+                "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,
+                "patch_size": 14,
+            },
+        },
+        ((), {"input_ids": "i64[M,S]", "pixel_values": "N,3,H,W"}),
+    ),
+    "t5-3b": (
+        "T5ForConditionalGeneration",
+        {"d_model": 1024, "d_ff": 16384, "d_kv": 128, "num_heads": 32, "num_layers": 24, "num_decoder_layers": 24},
+        ((), {"input_ids": "i64[N,S]", "decoder_input_ids": "i64[N,T]"}),
+    ),
+    "sam-vit-huge": (
+        "SamModel",
+        {
+            "vision_config": {
+                "hidden_size": 1280, "num_hidden_layers": 32, "num_attention_heads": 16, "mlp_dim": 5120,
+                "global_attn_indexes": [7, 15, 23, 31],
+            }
+        },
+        ((), {"pixel_values": "N,3,1024,1024"}),
+    ),
+}  # fmt: skip
+"""Class, configuration and inputs, from the models' cards."""
+
+
+def _published(subject: Subject) -> Settled:
+    import transformers
+
+    name, settings, inputs = PUBLISHED[subject.name]
+    model_class = getattr(transformers, name)
+    return Settled(name, partial(model_class, model_class.config_class(**settings)), (inputs,))
