@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,6 +134,43 @@ class Cost(OnMachines, InOrders):
         question = self._question(wrt, point, ties, symbols, tuple(guards))
         names = names or self._apart(other, metrics, targets)
         return compare(first, second, question, names, ", ".join(dict.fromkeys(metrics)))
+
+    def compare_to_html(
+        self,
+        others: Iterable[Cost] = (),
+        path: str | Path | None = None,
+        *,
+        metric: str = "macs",
+        wrt: str | None = None,
+        at: Mapping[str, int] | None = None,
+        tie: Mapping[str, str] | None = None,
+        targets: Iterable[str | Target] = (),
+        command: str = "",
+    ) -> Page:
+        """A self-contained page of this cost and others along one size; written to `path` where one is given.
+
+        Every quantity can be drawn there, on `targets` every latency and the energy as well; it opens with `metric`, and
+        says what `compare` proves about it. Raises as `compare` does.
+        """
+        from fxcost.page import check_drawn, comparison_lines, comparison_page, machines_of
+        from fxcost.query.compare import joint_symbols
+
+        costs, machines = [self, *others], machines_of(targets, None)
+        check_drawn(metric, machines)
+        symbols = reduce(joint_symbols, (cost._sizes for cost in costs))
+        point, ties = check_point(symbols, at or {}), dict(tie or {})
+        wrt = wrt or one_left("a comparison is", symbols, point, ties)
+        on = [m.target for m in machines] if metric in RATE_UNITS else [None]
+        sides = [(cost, target) for cost in costs for target in on]
+        found = [
+            self.compare(cost, metric, wrt, point, ties, (on[0], target) if on[0] and target else None)
+            for cost, target in sides[1:]
+        ]
+        proven = [line for each in found for line in comparison_lines(each)]
+        page = comparison_page(costs, metric, wrt, point, ties, machines, proven, _versions(), command)
+        if path is not None:
+            page.save(path)
+        return page
 
     def compare_over(
         self,

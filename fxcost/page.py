@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from itertools import product
 
 from fxcost.errors import SpecError
+from fxcost.ir.graph import Standing
 from fxcost.on_machines import OnMachines
 from fxcost.passes.estimate import compute_name
+from fxcost.passes.totals import UNITS
 from fxcost.pipeline import ACCOUNTINGS, Options
+from fxcost.query.compare import Comparison, joint_symbols
+from fxcost.query.constraint_text import RATE_UNITS
 from fxcost.query.regions import excluded_ones, region
+from fxcost.report.html.comparison import Compared, ComparisonSubject, comparison_data
 from fxcost.report.html.data import report_data
 from fxcost.report.html.document import Page, document
 from fxcost.report.html.subject import Machine, Order, Region, Setting, Subject
@@ -106,3 +112,59 @@ def check_ties(cost: OnMachines, tie: Mapping[str, str] | None) -> dict[str, str
             raise SpecError(f"--tie {name}={text}: the model has no symbol {strange[0]!r}")
         found[name] = str(value)
     return found
+
+
+# -- several models --------------------------------------------------------------------------------------------------
+def comparison_page(
+    costs: Sequence[OnMachines],
+    metric: str,
+    wrt: str,
+    at: Mapping[str, int],
+    tie: Mapping[str, str],
+    machines: tuple[Machine, ...],
+    proven: Sequence[str],
+    versions: Mapping[str, str],
+    command: str,
+) -> Page:
+    """The page of several models as functions of one symbol, `wrt`; `at` and `tie` settle the others at first."""
+    symbols = reduce(joint_symbols, (cost.graph.symbols for cost in costs))
+    least = {s.name: max(s.min, s.multiple_of) for s in symbols}
+    names = apart([cost.graph.name for cost in costs])
+    subject = ComparisonSubject(
+        models=tuple(
+            Compared(name, regions_of(cost), _setting(cost, (), {}, None))
+            for name, cost in zip(names, costs, strict=True)
+        ),
+        machines=machines,
+        symbols=symbols,
+        wrt=wrt,
+        metric=metric,
+        start=least | {s.name: s.hint for s in symbols if s.name == wrt and s.hint is not None} | dict(at),
+        ties=tie,
+        proven=proven,
+        versions=versions,
+        command=command,
+    )
+    data, functions = comparison_data(subject)
+    return document("compare", f"{', '.join(names)}: which costs what", data, functions)
+
+
+def check_drawn(metric: str, machines: tuple[Machine, ...]) -> None:
+    """Raise SpecError for a metric that takes a machine where there is none, or a search at every size."""
+    if metric in RATE_UNITS and not machines:
+        raise SpecError(f"{metric} is that on a machine: say on which (targets=..., --target NAME)")
+    if metric not in {*UNITS, *RATE_UNITS}:
+        raise SpecError(f"a page draws no {metric!r}: it is no quantity with a formula of its own")
+
+
+def comparison_lines(found: Comparison) -> list[str]:
+    """What a comparison proves, a line for each answer."""
+    given = ", ".join(f"{name}={value}" for name, value in found.given.items())
+    aside = f" ({given})" if given else ""
+    standing = "" if found.standing == Standing.EXACT else f"; standing: {found.standing}"
+    return [f"{' beside '.join(found.names)}{aside}: {line}{standing}" for line in str(found).split("\n")]
+
+
+def apart(names: Sequence[str]) -> list[str]:
+    """The names, with a number where one occurs again."""
+    return [name if names.index(name) == i else f"{name} ({names[:i].count(name) + 1})" for i, name in enumerate(names)]

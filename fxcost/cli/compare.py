@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from fxcost.cli.analysis import analyze, check_free, load_machines
-from fxcost.cli.application import app, check_writable, say
+from fxcost.cli.application import app, check_writable, command_line, say
 from fxcost.cli.options import AsJson, Asked, Targets, Tie, takes_model
 from fxcost.errors import SpecError, UnknownName, nearest
 
@@ -36,6 +36,13 @@ def compare(
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE.png|svg", help="Draw both along the size.")
     ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write a page that draws all along the size: it loads nothing."),
+    ] = None,
+    more: Annotated[
+        list[str] | None, typer.Option("--and", metavar="MODEL", help="One more model for the page. Repeat for more.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """For which sizes one model needs less than another, exactly."""
@@ -57,12 +64,17 @@ def compare(
 
         check_writable(plot)
         check_picture(plot)
+    if page is not None:
+        check_writable(page)
+    elif more:
+        raise SpecError(f"--and {more[0]} is one more model for a page: give --html FILE, too")
     ties, machines = parse_ties(tie), load_machines(target, None)
-    if len(machines) > 2:
+    if len(machines) > 2 and page is None:
         raise SpecError(f"two models are compared on one machine or on two, found {len(machines)}")
     cost, point = analyze(asked)
     second = cost if other == asked.model else analyze(replace(asked, model=other))[0]
-    for each in (cost, second):
+    others = [analyze(replace(asked, model=model))[0] for model in more or ()]
+    for each in (cost, second, *others):
         check_free(each, wanted)
     on = None if not machines else (machines[0], machines[-1])
     found = cost.compare(second, (metrics[0], metrics[-1]), wanted, point, ties, on)
@@ -70,4 +82,9 @@ def compare(
         from fxcost.report.curves import draw_comparison
 
         draw_comparison(found, plot)
+    if page is not None:
+        beside = [*([] if second is cost else [second]), *others]
+        cost.compare_to_html(
+            beside, page, metric=metrics[0], wrt=wanted, at=point, tie=ties, targets=machines, command=command_line()
+        )
     say(compact(comparison_data(found)) if as_json else comparison_text(found))

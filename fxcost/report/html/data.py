@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rich.console import Group
@@ -11,6 +11,7 @@ from fxcost.ir.expr import Expr
 from fxcost.ir.graph import Graph
 from fxcost.ir.predicate import holds
 from fxcost.ir.printing import name_parts, python
+from fxcost.ir.symbols import SymbolInfo
 from fxcost.passes.buffers import Buffers, Case
 from fxcost.passes.latency import Latency
 from fxcost.passes.totals import IN_MEMORY, UNITS, Totals
@@ -47,10 +48,7 @@ def report_data(subject: Subject) -> tuple[dict[str, Any], str]:
         "notes": [*summary.notes],
         "warnings": [*summary.warnings],
         "symbols": symbols_data(subject),
-        "quantities": [
-            {"name": name, "label": HEADLINES.get(name, "").strip() or name.replace("_", " "), "unit": unit}
-            for name, unit in UNITS.items()
-        ],
+        "quantities": quantities_data(),
         "headlines": [list(UNITS).index(name) for name in HEADLINES if name in UNITS],
         "settings": [setting_data(setting, conditions, totals) for setting in subject.settings],
         "chosen": subject.chosen,
@@ -76,20 +74,30 @@ def symbol_names(regions: Iterable[Region]) -> tuple[str, ...]:
 
 
 def symbols_data(subject: Subject) -> list[dict[str, Any]]:
-    """Every symbol with its range, what it begins with, and what it follows."""
+    """Every symbol of the page."""
     known = {s.name: s for region in subject.regions for s in region.graph.symbols}
     known |= {s.name: s for s in subject.summary.symbols}
+    return [symbol_data(known[name], subject.start, subject.ties) for name in symbol_names(subject.regions)]
+
+
+def symbol_data(symbol: SymbolInfo, start: Mapping[str, int], ties: Mapping[str, str]) -> dict[str, Any]:
+    """A symbol with its range, what it begins with, and what it follows."""
+    return {
+        "name": symbol.name,
+        "min": symbol.min,
+        "max": _integer(symbol.max),
+        "step": symbol.multiple_of,
+        "kind": symbol.kind,
+        "start": start.get(symbol.name, max(symbol.min, symbol.multiple_of)),
+        "tie": ties.get(symbol.name, ""),
+    }
+
+
+def quantities_data() -> list[dict[str, str]]:
+    """Every quantity with its name for people and its unit."""
     return [
-        {
-            "name": name,
-            "min": known[name].min,
-            "max": _integer(known[name].max),
-            "step": known[name].multiple_of,
-            "kind": known[name].kind,
-            "start": subject.start.get(name, max(known[name].min, known[name].multiple_of)),
-            "tie": subject.ties.get(name, ""),
-        }
-        for name in symbol_names(subject.regions)
+        {"name": name, "label": HEADLINES.get(name, "").strip() or name.replace("_", " "), "unit": unit}
+        for name, unit in UNITS.items()
     ]
 
 

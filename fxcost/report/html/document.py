@@ -23,7 +23,7 @@ from fxcost.report.files import whole
 SHARED = ("exact", "numbers", "formula", "model", "dom", "controls", "chart")
 SCRIPTS: Mapping[str, tuple[str, ...]] = {
     "report": (*SHARED, "totals", "machines", "timeline", "roofline", "treemap", "tree", "notes", "report"),
-    "compare": (*SHARED, "compare"),
+    "compare": ("exact", "numbers", "formula", "model", "lines", "dom", "controls", "chart", "compare"),
 }
 """Our own scripts by kind of page, in the order in which they stand in it."""
 

@@ -113,7 +113,7 @@ function regionAt(args, holds, settingNumber) {
     return null;
   }
   const part = region.parts[settingNumber];
-  const held = region.residences.map(([need, capacity]) => values[need] <= BigInt(capacity));
+  const held = heldAt(region, values);
   const inMemory = part.guards.every(holds);
   return {
     region, number, part, values, held, holds,
@@ -152,18 +152,25 @@ function bestMemory(best, values) {
 }
 
 // -- machines --------------------------------------------------------------------------------------------------------
-function machineAt(machine, region, values, held) {
+// Terms of time and energy at a point: the sides of one term, and the value of a sum of terms.
+function ratesAt(packed, values, held) {
   const counts = ([, , inside, outside]) => (!inside || held[inside - 1]) && !(outside && held[outside - 1]);
-  const add = (loads) => loads.reduce((sum, load) => (counts(load) ? sum + Number(values[load[0]]) / region.rates[load[1]] : sum), 0);
+  const add = (loads) => loads.reduce((sum, load) => (counts(load) ? sum + Number(values[load[0]]) / packed.rates[load[1]] : sum), 0);
   const sides = (number) => {
-    const [compute, memory_, fixed] = region.terms[number];
+    const [compute, memory_, fixed] = packed.terms[number];
     return { compute: add(compute), memory: add(memory_), fixed };
   };
   const term = (number) => {
     const { compute, memory: memory_, fixed } = sides(number);
     return Math.max(compute, memory_) + fixed;
   };
-  const formula = (terms) => (terms === null ? null : terms.reduce((sum, [number, count]) => sum + count * term(number), 0));
+  return { sides, formula: (terms) => (terms === null ? null : terms.reduce((sum, [number, count]) => sum + count * term(number), 0)) };
+}
+
+const heldAt = (packed, values) => packed.residences.map(([need, capacity]) => values[need] <= BigInt(capacity));
+
+function machineAt(machine, region, values, held) {
+  const { sides, formula } = ratesAt(region, values, held);
   const applies = ([, , inside, outside]) => !((inside && !held[inside - 1]) || (outside && held[outside - 1]));
   const named = (formulasByName) => Object.fromEntries(Object.entries(formulasByName).map(([name, terms]) => [name, formula(terms)]));
   const fits = machine.fits.map(([what, level, need, have, decides]) => {
