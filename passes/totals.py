@@ -13,6 +13,7 @@ from fxcost.ir.types import TensorType
 from fxcost.ir.widths import activation_bytes, weight_bytes
 from fxcost.passes.buffers import Buffers
 from fxcost.passes.cost import Costs
+from fxcost.passes.experts import Experts
 from fxcost.passes.fuse import Groups
 from fxcost.passes.lecture import Lecture
 from fxcost.passes.peak import Peak, by_case
@@ -22,6 +23,7 @@ UNITS: Mapping[str, str] = MappingProxyType(
     {
         "params": "elements",
         "params_used": "elements",
+        "params_active": "elements",
         "params_trainable": "elements",
         "params_weight": "elements",
         "params_bias": "elements",
@@ -76,7 +78,7 @@ class Totals:
 @register_pass(
     "totals",
     provides=Totals,
-    requires=(Costs, Groups, Buffers, Peak, Lecture),
+    requires=(Costs, Groups, Buffers, Peak, Lecture, Experts),
     options=("weights", "activations", "accounting"),
 )
 def totals(graph: Graph, facts: Facts) -> Totals:
@@ -93,6 +95,7 @@ def totals(graph: Graph, facts: Facts) -> Totals:
     values = {
         "params": _elements(parameters),
         "params_used": _elements(used),
+        "params_active": _elements(parameters) - facts[Experts].idle,
         "params_trainable": _elements([s for s in parameters if s.trainable]),
         "params_weight": _elements([s for s in parameters if not is_bias(s)]),
         "params_bias": _elements([s for s in parameters if is_bias(s)]),
