@@ -37,6 +37,13 @@ browser:               ## what the slow tests of pages need: Chromium, and with 
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || apt-get install -y --no-install-recommends chromium
 	npm ci --prefix tests/browser --no-audit --no-fund
 
+readme: setup          ## put what its commands print now into README.md, and the index into examples/
+	$(BIN)/python -m tests.support.readme
+	$(BIN)/python -m tests.support.tour
+
+docs: setup            ## the reference of every module from its docstrings, in build/docs; a warning is an error
+	$(BIN)/python -m tests.support.reference
+
 clean:                 ## remove caches and build products; .venv stays
 	rm -rf build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -path ./.venv -prune -o -name __pycache__ -prune -exec rm -rf {} +
