@@ -16,6 +16,7 @@ function renderRoofline(state) {
     show("roofline", html("p", {}, "Nothing to draw: no operator has operations, bytes and a time on this machine."));
     return;
   }
+  PLOT.width = Math.min(Math.max(byId("roofline").clientWidth, 300), 900);
   const { peaks, bandwidths } = data.machines[picked.machine];
   const ridges = peaks.flatMap(([, rate]) => bandwidths.map(([, bandwidth]) => rate / bandwidth));
   const across = scale([...marks.map((mark) => mark.x), ...ridges], PLOT.left, PLOT.width - PLOT.right, 3);
@@ -31,13 +32,14 @@ function renderRoofline(state) {
     shape.append(svg("title", {}, markText(mark, state.region)));
     return shape;
   });
+  const [lines, labels] = ceilingsOf(across, up, peaks, bandwidths);
   const whole = machine.latencies.roofline;
   const said = `Roofline on ${data.machines[picked.machine].name}: ${groups.length} operators in ${seconds(whole ?? 0)}. ` +
     "The table below lists the longest ones.";
   show("roofline",
     html("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Roofline, drawn" },
       svg("svg", { viewBox: `0 0 ${PLOT.width} ${PLOT.height}`, role: "img", "aria-label": said, class: "plot" },
-        ...axesOf(across, up), ...ceilingsOf(across, up, peaks, bandwidths), ...shapes)),
+        ...axesOf(across, up), ...lines, ...shapes, ...labels)),
     html("ul", { class: "legend" }, ...[...families, ...(ranked.length > 6 ? ["others"] : [])].map((family, i) => html("li", {},
       svg("svg", { width: 14, height: 14, "aria-hidden": "true" }, fill(symbolOf(SHAPES[i], 7, 7, 5), { class: `mark fill-${COLOURS[i]}` }, [])),
       ` ${family}`))),
@@ -74,7 +76,7 @@ function scale(values, from, to, room) {
 
 function powersIn(place) {
   const [first, last_] = [Math.ceil(Math.log10(place.low)), Math.floor(Math.log10(place.high))];
-  const step = Math.max(1, Math.ceil((last_ - first + 1) / 8));
+  const step = Math.max(1, Math.ceil((last_ - first + 1) / 7));
   return Array.from({ length: Math.max(0, Math.floor((last_ - first) / step) + 1) }, (_, i) => 10 ** (first + i * step));
 }
 
@@ -91,24 +93,26 @@ function axesOf(across, up) {
   ];
 }
 
-// Each bandwidth rises to the highest peak, each peak begins where the fastest level reaches it.
+// Lines and labels: each bandwidth rises to the highest peak, each peak begins where the fastest level reaches it.
 function ceilingsOf(across, up, peaks, bandwidths) {
   const top = Math.max(...peaks.map(([, rate]) => rate), 0) || up.high;
   const fastest = Math.max(...bandwidths.map(([, rate]) => rate), 0);
   const line = (x1, y1, x2, y2, dash) => svg("line", { x1: across(x1), y1: up(y1), x2: across(x2), y2: up(y2), class: "ceiling", "stroke-dasharray": dash });
-  const flat = peaks.flatMap(([label, rate]) => [
-    line(fastest ? Math.max(across.low, rate / fastest) : across.low, rate, across.high, rate, null),
-    svg("text", { x: PLOT.width - PLOT.right - 4, y: up(rate) - 5, "text-anchor": "end", class: "label" }, label),
-  ]);
-  const slanted = bandwidths.flatMap(([label, rate]) => {
+  const lines = [];
+  const labels = [];
+  for (const [label, rate] of peaks) {
+    lines.push(line(fastest ? Math.max(across.low, rate / fastest) : across.low, rate, across.high, rate, null));
+    labels.push(svg("text", { x: PLOT.width - PLOT.right - 4, y: up(rate) - 14, "text-anchor": "end", class: "label halo" }, label));
+  }
+  for (const [label, rate] of bandwidths) {
     const [start, end] = [Math.max(across.low, up.low / rate), Math.min(across.high, top / rate)];
-    if (start >= end) return [];
+    if (start >= end) continue;
     const [x, y] = [across(start), up(start * rate)];
     const turn = (Math.atan2(up(end * rate) - y, across(end) - x) * 180) / Math.PI;
-    return [line(start, start * rate, end, end * rate, "6 4"),
-      svg("text", { x: x + 10, y: y - 6, transform: `rotate(${turn} ${x} ${y})`, class: "label" }, label)];
-  });
-  return [...flat, ...slanted];
+    lines.push(line(start, start * rate, end, end * rate, "6 4"));
+    labels.push(svg("text", { x: x + 10, y: y - 8, transform: `rotate(${turn} ${x} ${y})`, class: "label halo" }, label));
+  }
+  return [lines, labels];
 }
 
 function symbolOf(shape, x, y, r) {

@@ -14,17 +14,18 @@ function renderTotals(state) {
   const others = data.quantities.map((_, i) => i).filter((i) => !data.headlines.includes(i));
   const heads = ["quantity", "about", "exactly", "standing"];
   show("totals",
-    table("Totals", heads, [...rows(data.headlines), ...intensity(state)], [3]),
+    table("Totals", heads, [...rows(data.headlines), ...intensity(state, setting)], [3]),
     details("more-totals", "More quantities", () => table("More quantities", heads, rows(others), [3])));
 }
 
 const byName = (name) => data.quantities.findIndex((quantity) => quantity.name === name);
 
-function intensity(state) {
+function intensity(state, setting) {
   const [flops, ...traffic] = ["flops", "read_bytes", "write_bytes", "weight_bytes"].map((name) => total(state, name));
   if (flops === null || traffic.includes(null)) return [];
   const bytes = traffic.reduce((sum, each) => sum + each, 0n);
-  return bytes ? [["arithmetic intensity", `${human(Number(flops) / Number(bytes), "FLOP/byte")}`, "", ""]] : [];
+  return bytes ? [["arithmetic intensity", `${human(Number(flops) / Number(bytes), "FLOP/byte")}`, "",
+    setting.standings[byName("flops")] === "lower" ? "of known operators" : ""]] : [];
 }
 
 // A foldable part whose content is made when it opens, and which stays as it was over redraws.

@@ -139,15 +139,13 @@ function sorted(rows) {
 // Open level by level while the tree stays readable.
 function openAtFirst(root) {
   const open = new Set([root.key]);
-  let level = [root];
-  let rows = 1;
-  for (;;) {
+  let rows = 1 + folded(root).length;
+  let level = folded(root);
+  while (level.length) {
     const next = level.flatMap((row) => folded(row));
     rows += next.length;
-    if (rows > MANY && open.size > 1) break;
-    if (!next.length) break;
-    level.forEach((row) => open.add(row.key));
     if (rows > MANY) break;
+    level.forEach((row) => open.add(row.key));
     level = next;
   }
   return open;
@@ -188,7 +186,7 @@ function renderTree(state) {
 }
 
 function treeRow({ row, level, position, siblings, open, leaf }, columns, root, redraw) {
-  const mark = leaf ? "" : open ? "▾" : "▸";
+  const mark = leaf ? "\u2007" : open ? "▾" : "▸"; // no line breaks between the mark and the name
   const value = (key, unit) => {
     const amount = row.sums[key];
     if (row.unknown && key !== "params" && !amount) return "?";
@@ -207,7 +205,7 @@ function treeRow({ row, level, position, siblings, open, leaf }, columns, root, 
       focusRow();
     },
   },
-  html("td", { class: `label indent-${Math.min(level - 1, 9)}`, title: row.path }, html("span", { class: "fold", "aria-hidden": "true" }, mark), row.label, " ", badge, called),
+  html("td", { class: `label indent-${Math.min(level - 1, 9)}`, title: row.path }, html("span", { class: "fold", "aria-hidden": "true" }, `${mark}\u00a0`), row.label, " ", badge, called),
   html("td", { class: "name" }, row.op),
   html("td", { class: "shape" }, row.shape ? `${row.shape} ${row.dtype}` : ""),
   ...columns.flatMap(({ key, unit }) => [html("td", { class: "number" }, value(key, unit)),

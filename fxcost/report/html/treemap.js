@@ -1,7 +1,7 @@
 // The treemap: modules as areas inside one another; a click or Enter goes in, the path above goes back out.
 
 const MAP = { height: 380, header: 18, gap: 2, least: 26 };
-const map = { metric: "macs", root: "" };
+const map = { metric: "macs", root: "", untouched: true };
 
 function renderTreemap(state) {
   if (!state.region) {
@@ -11,6 +11,7 @@ function renderTreemap(state) {
   const tree = treeOf(state);
   const metrics = COLUMNS.filter(({ key }) => key !== "seconds" || state.region.machines.length);
   if (!metrics.some(({ key }) => key === map.metric)) map.metric = "macs";
+  if (map.untouched && !tree.sums[map.metric]) map.metric = "traffic"; // nothing to see in products that there are none of
   const { unit, label } = metrics.find(({ key }) => key === map.metric);
   const root = find(tree, map.root) ?? tree;
   const whole = tree.sums[map.metric];
@@ -29,7 +30,7 @@ function renderTreemap(state) {
   show("treemap", crumbs(tree, root, go), picture);
   byId("treemap-metric").replaceChildren(picker("treemap-choice", "area", metrics.map((metric) => metric.label),
     metrics.findIndex(({ key }) => key === map.metric), (i) => {
-      map.metric = metrics[i].key;
+      Object.assign(map, { metric: metrics[i].key, untouched: false });
       redraw();
     }));
 }
@@ -61,7 +62,7 @@ function cell(row, [x, y, w, h], hue, depth, said, whole, go) {
   const size = { width: Math.max(w - MAP.gap, 0.5), height: Math.max(h - MAP.gap, 0.5) };
   const group = svg("g", { class: enters ? "cell enters" : "cell", ...(enters && { onclick: () => go(row.path) }) },
     svg("title", {}, text), svg("rect", { x, y, ...size, class: `area fill-${hue} depth-${Math.min(depth, 4)}`, ...button }));
-  const letters = Math.floor((w - 8) / 7);
+  const letters = Math.floor((w - 8) / 7.4);
   const title = h > 15 && letters > 2 ? (row.label.length > letters ? `${row.label.slice(0, letters - 1)}…` : row.label) : "";
   if (title) group.append(svg("text", { x: x + 4, y: y + 13, class: "label", "aria-hidden": "true" }, title));
   if (!inside && h > 32 && letters > 6) group.append(svg("text", { x: x + 4, y: y + 27, class: "tick", "aria-hidden": "true" }, share));
