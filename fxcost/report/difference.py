@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -10,11 +11,19 @@ from rich.text import Text
 
 from fxcost.query import table as plain_table
 from fxcost.query.difference import Change, Difference
-from fxcost.query.units import fraction
+from fxcost.query.units import fraction, human
 from fxcost.report.terminal import for_output
 
 MOST_MODULES = 16
 """Rows of modules that are shown; --json has all of them."""
+COSTS = {
+    "MACs": ("macs",),
+    "params": ("params",),
+    "bytes moved": ("read_bytes", "write_bytes", "weight_bytes"),
+    "other ops": ("other_ops",),
+}
+"""Columns of a module, and which metrics they add up."""
+MODULE_COLUMNS = ("module", *COSTS, "")
 MOST_FORMULA = 120
 """Characters of a difference as a formula that are shown."""
 
@@ -53,7 +62,7 @@ def _tables(found: Difference) -> list[RenderableType]:
     changed = [change for change in found.totals if change.formula_changed]
     if not changed:
         return [Text("\nNothing changed: every total is the same formula.")]
-    parts: list[RenderableType] = [Text(""), _table("", changed)]
+    parts: list[RenderableType] = [Text(""), _table(changed)]
     same = [change.metric for change in found.totals if not change.formula_changed]
     if same:
         parts.append(Text(f"unchanged: {', '.join(same)}", style="dim"))
@@ -64,11 +73,16 @@ def _tables(found: Difference) -> list[RenderableType]:
     ]
     if formulas:
         parts += [Text("\nGrew by, as formulas", style="bold"), *(Text(f"  {line}") for line in formulas)]
-    if found.modules:
-        shown = found.modules[:MOST_MODULES]
-        parts += [Text("\nWhere, what moved most first", style="bold"), _table("module", shown)]
-        if len(found.modules) > len(shown):
-            parts.append(Text(f"and {len(found.modules) - len(shown):,} more (--json)", style="dim"))
+    rows = module_rows(found)
+    if rows:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for column in MODULE_COLUMNS:
+            table.add_column(column, justify="left" if column in {"module", ""} else "right", overflow="fold")
+        for row in rows[:MOST_MODULES]:
+            table.add_row(*row)
+        parts += [Text("\nWhere, what moved most first", style="bold"), table]
+        if len(rows) > MOST_MODULES:
+            parts.append(Text(f"and {len(rows) - MOST_MODULES:,} more modules (--json)", style="dim"))
     return parts
 
 
@@ -82,17 +96,40 @@ def _signed(text: str) -> str:
     return text if text.startswith("-") else f"+{text}"
 
 
-def _table(first: str, changes: list[Change] | tuple[Change, ...]) -> Table:
+def _table(changes: Sequence[Change]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column(first, overflow="fold")
-    if first:
-        table.add_column("", no_wrap=True)
-    for column in ("before", "now", "change"):
-        table.add_column(column, justify="right", overflow="fold")
+    for column in ("", "before", "now", "change"):
+        table.add_column(column, justify="right" if column else "left", overflow="fold")
     for change in changes:
-        name = [change.module or "(outside modules)", change.metric] if first else [change.metric]
-        table.add_row(*name, *cells(change))
+        table.add_row(change.metric, *cells(change))
     return table
+
+
+def module_rows(found: Difference) -> list[tuple[str, ...]]:
+    """A row for each module that changed, what moved most first: how much each cost grew, and whether it is new."""
+    grouped: dict[str, list[Change]] = {}
+    for change in found.modules:
+        grouped.setdefault(change.module or "(outside modules)", []).append(change)
+    return [
+        (module, *(_grown(changes, names) for names in COSTS.values()), _fate(changes))
+        for module, changes in grouped.items()
+    ]
+
+
+def _grown(changes: Sequence[Change], metrics: Sequence[str]) -> str:
+    mine = [change for change in changes if change.metric in metrics]
+    if any(change.delta is None for change in mine):
+        return "formula"
+    delta = sum(change.delta or 0 for change in mine)
+    return "" if not delta else f"{'+' if delta > 0 else '-'}{human(abs(delta), '').strip()}"
+
+
+def _fate(changes: Sequence[Change]) -> str:
+    if all(change.before is None for change in changes):
+        return "new"
+    if all(change.after is None for change in changes):
+        return "gone"
+    return "the same here" if all(change.delta == 0 for change in changes) else ""
 
 
 def cells(change: Change) -> tuple[str, str, str]:
@@ -150,14 +187,10 @@ def difference_markdown(found: Difference) -> str:
         return "\n".join([*lines, "Nothing changed: every total is the same formula."]) + "\n"
     rows = [{"total": c.metric, **dict(zip(("before", "now", "change"), cells(c), strict=True))} for c in changed]
     text = "\n".join(lines) + "\n" + plain_table.Table(("total", "before", "now", "change"), rows).to_markdown()
-    if found.modules:
-        columns = ("module", "metric", "before", "now", "change")
-        parts = [
-            {"module": f"`{c.module or '(outside modules)'}`", "metric": c.metric}
-            | dict(zip(columns[2:], cells(c), strict=True))
-            for c in found.modules[:MOST_MODULES]
-        ]
-        text += "\n" + plain_table.Table(columns, parts).to_markdown()
-        if len(found.modules) > MOST_MODULES:
-            text += f"\nand {len(found.modules) - MOST_MODULES:,} more\n"
+    modules = module_rows(found)
+    if modules:
+        parts = [dict(zip(MODULE_COLUMNS, (f"`{row[0]}`", *row[1:]), strict=True)) for row in modules[:MOST_MODULES]]
+        text += "\n" + plain_table.Table(MODULE_COLUMNS, parts).to_markdown()
+        if len(modules) > MOST_MODULES:
+            text += f"\nand {len(modules) - MOST_MODULES:,} more modules\n"
     return text

@@ -107,8 +107,9 @@ def test_a_module_that_moved_is_new_and_gone(tmp_path: Path, document: dict[str,
     assert (gone.old, gone.new, gone.delta) == (512_000, None, -512_000)
     assert (new.old, new.new, new.delta) == (None, 1_024_000, 1_024_000)
     text = difference_text(found)
-    assert re.search(r"^head +macs +512,000 +gone$", text, re.MULTILINE)
-    assert re.search(r"^fc +macs +1,024,000 +new$", text, re.MULTILINE)
+    # before: 512 x 1000 products and a bias each; now twice as many
+    assert re.search(r"^head +-512 K +-513 K +-2\.06 M +-1,000 +gone$", text, re.MULTILINE), text
+    assert re.search(r"^fc +\+1\.02 M +\+1\.03 M +\+4\.11 M +\+2,000 +new$", text, re.MULTILINE), text
 
 
 def test_without_a_point_formulas_are_compared(tmp_path: Path, document: dict[str, Any], wider: Path) -> None:
