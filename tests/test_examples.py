@@ -71,6 +71,14 @@ PRINTED = {
         "146",  # 73^2 x 96 = 511,584 <= 2^19; 74^2 x 96 = 525,696
         "104 x 104",  # 52^2 x 96 + 26^2 x 96 = 324,480 <= 320 KiB
     ],
+    "10_page.py": [
+        # 3 x 18 x 64^2 + 9 x 18 x 32^2 + 18 x 16 x 32^2, 16 x 96 x 32^2 + 9 x 96 x 16^2 + 96 x 32 x 16^2,
+        # 32 x 192 x 16^2 + 9 x 192 x 8^2 + 192 x 64 x 8^2, and 64 x 10
+        "5,732,992 MACs",
+        "786,432 bytes",  # 2 x 96 x 32 x 32 floats: what a ReLU6 reads and writes
+        "under 200 KB: True",
+        "narrow needs less peak_memory for H >= 1",
+    ],
     "07_design_space.py": [
         "3,072 networks of 26 different blocks",  # 8^3 x 6 resolutions; 3 stages x 4 x 2 blocks, stem, head
         "51,200",  # 8 x 40^2 in, 3 x 8 x 40^2 out of the first expansion
