@@ -54,7 +54,7 @@ def analyze(
 
     Args:
         model: an nn.Module, ExportedProgram or fx.GraphModule, a loader name (`torchvision:resnet50`), the path of a
-            `.pt2`, or fxcost IR (the path of a `.mlir`, or its text).
+            `.pt2`, or MLIR (the path of a `.mlir`, or its text): fxcost IR, linalg or stablehlo.
         specs: one input spec or a tuple of them; see the input specs in the README.
         kwargs: keyword inputs by name.
         accounting: what the runtime folds: eager, inplace or fused.
@@ -82,7 +82,7 @@ def analyze(
     if isinstance(model, Graph):
         cost = Cost(model, options, mode)
     elif _is_text(model):
-        program = _read_text(model)
+        program = _read_text(model, specs)
         cost = Cost(program.graph, options, mode, variants=program.variants)
     else:
         cost = captured(model, specs, kwargs, options, name, None, check=check, progress=progress)
@@ -271,12 +271,28 @@ def _is_text(model: Any) -> bool:
     )
 
 
-def _read_text(model: str | Path) -> Program:
-    from fxcost.ir.text_reader import parse_program, read_program
+def _read_text(model: str | Path, specs: Any) -> Program:
+    """Our own text, or MLIR of another dialect, whose open sizes the specs give names to."""
+    from fxcost.dialects import is_foreign, parse_foreign, read_foreign
+    from fxcost.ir.text_reader import Program, parse_program, read_program
+
+    def foreign(graph: Graph) -> Program:
+        from fxcost.dialects.naming import with_names
+
+        texts = (specs,) if isinstance(specs, str) else tuple(specs)
+        return Program(with_names(graph, texts) if texts else graph)
 
     if isinstance(model, str) and "\n" in model:
-        return parse_program(model)
+        return foreign(parse_foreign(model)) if is_foreign(model) else parse_program(model)
     path = Path(model)
     if not path.is_file():
         raise FileError(f"{path}: no such file; expected fxcost IR text (.mlir)")
-    return read_program(path)
+    return foreign(read_foreign(path)) if is_foreign(_opening(path)) else read_program(path)
+
+
+def _opening(path: Path) -> str:
+    """A file's text, as far as it is text, to tell whose it is."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -214,7 +214,7 @@ def _estimate(cost: Cost, setting: Setting, step: str) -> Any:
 
 def _schedule(cost: Cost, setting: Setting) -> Found:
     at = _sizes(cost, setting, "schedule")
-    best = cost.schedule(at, setting.time_limit)
+    best = cost.schedule(at, setting.time_limit, fold=False)  # nodes of parameters alone stay where they are run
     check_schedule(cost.graph, cost.facts, at, best.order, best.folded)
     whole: dict[str, Any] = {
         "schedule.order": best.names,
@@ -225,14 +225,13 @@ def _schedule(cost: Cost, setting: Setting) -> Found:
         "schedule.optimal": best.optimal,
         "schedule.certificate": best.certificate,
     }
-    folded = {cost.graph.nodes[position].name: {"schedule.folded": True} for position in best.folded}
-    return {**folded, "": whole}
+    return {"": whole}
 
 
 def _plan(cost: Cost, setting: Setting) -> Found:
     """The offset of the block that each result lives in; `plan.block` names it where another value made it."""
     at = _sizes(cost, setting, "plan")
-    plan = plan_of(cost.graph, cost.facts, at, alignment=setting.alignment, time_limit=setting.time_limit)
+    plan = plan_of(cost.graph, cost.facts, at, fold=False, alignment=setting.alignment, time_limit=setting.time_limit)
     roots = block_roots(cost.graph, cost.facts, at)
     found: dict[str, dict[str, Any]] = {}
     for node in cost.graph.nodes:

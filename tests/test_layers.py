@@ -18,6 +18,7 @@ LAYERS = (
     {"parallel"},
     {"ir", "hw_targets"},
     {"ops", "target"},
+    {"dialects"},
     {"pipeline"},
     {"passes"},
     {"query"},

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def analyze(asked: Asked, *, strict: bool = False) -> tuple[Cost, dict[str, int] | None]:
     """The model's cost and the point of `--at`, at which its formulas hold."""
     from fxcost import api
+    from fxcost.dialects import FOREIGN_NOTE
     from fxcost.ir.specs import parse_point, split_named
 
     point = parse_point(asked.at) if asked.at is not None else None
@@ -57,7 +58,7 @@ def analyze(asked: Asked, *, strict: bool = False) -> tuple[Cost, dict[str, int]
             raise typer.Exit(130) from None
         except SystemExit as error:
             raise CaptureError(f"{asked.model}: its code called sys.exit({error.code!r}) while it ran") from error
-    if asked.inputs and asked.model.endswith(".mlir"):
+    if asked.inputs and asked.model.endswith(".mlir") and FOREIGN_NOTE not in found[0].graph.notes:
         complain(f"{asked.model} says what its inputs are; -i is left out")
     for warning in found[0].warnings:
         complain(warning)
