@@ -16,6 +16,7 @@ DOCUMENTS: Mapping[str, tuple[str, ...]] = {
     "sweep": ("sweep",),
     "compare": ("comparison",),
     "fit": ("fit",),
+    "arena": ("arena",),
     "crossover": ("crossovers",),
     "schedule": ("schedule", "orders"),
     "check": ("check_result",),
