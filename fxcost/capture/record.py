@@ -18,9 +18,10 @@ from fxcost.capture.inputs import TORCH_DTYPES
 from fxcost.capture.ladder import quiet_inference
 from fxcost.ir.expr import as_expr
 from fxcost.ir.graph import NO_EFFECTS, Attribute, Effects, Graph, Node, Standing, State, Value
-from fxcost.ir.types import ScalarType, TensorType, ValueType
+from fxcost.ir.types import DType, ScalarType, TensorType, ValueType
 
 _DTYPES = {torch_type: dtype for dtype, torch_type in TORCH_DTYPES.items()}
+_DTYPES |= {torch.qint8: DType.I8, torch.quint8: DType.U8, torch.qint32: DType.I32}
 
 
 class Recorder(TorchDispatchMode):
@@ -35,6 +36,7 @@ class Recorder(TorchDispatchMode):
         self.ids: dict[int, str] = {}
         self.tensors: dict[str, Any] = {}  # by value; objects stay alive, so that an id never names two tensors
         self.names: dict[str, int] = {}
+        self.packed: dict[str, str] = {}
         self.tracker = tracker
         self._name_states(model)
         for leaf in pytree.tree_leaves(inputs):
@@ -120,8 +122,21 @@ class Recorder(TorchDispatchMode):
                 if isinstance(item, torch.Tensor):
                     operands.append(self._known(item))
                     slots.append(f"{slot}.{position}")
+        elif isinstance(value, torch.ScriptObject) and hasattr(value, "unpack"):
+            for name, part in zip(("weight", "bias"), value.unpack(), strict=False):
+                if isinstance(part, torch.Tensor):
+                    operands.append(self._unpacked(f"{self._module()}.{slot}.{name}".lstrip("."), part))
+                    slots.append(f"{slot}.{name}")
         elif value is not None:
             attrs[slot] = _attribute(value)
+
+    def _unpacked(self, path: str, tensor: torch.Tensor) -> str:
+        """The weight or bias that an integer runtime holds packed: a parameter, although the module lists none."""
+        if path not in self.packed:
+            value = self._value(path.replace(".", "_"), tensor)
+            self.states.append(State(value, "parameter", (path,)))
+            self.packed[path] = value.id
+        return self.packed[path]
 
     def _known(self, tensor: torch.Tensor) -> str:
         """The tensor's id; one that nothing produced under our eyes is a constant of the model."""

@@ -115,6 +115,14 @@ def decomposition(node: Any) -> tuple[torch.fx.GraphModule, list[Any]] | None:
         return None
 
 
+def autocasts(module: Any) -> bool:
+    """True for a graph in which autocast is switched on somewhere."""
+    for node in module.graph.nodes:
+        if node.op == "call_function" and op_name(node.target) == "hop.wrap_with_autocast" and node.args[2] is True:
+            return True
+    return any(autocasts(part) for part in module.children() if isinstance(part, torch.fx.GraphModule))
+
+
 def state_tensor(program: Any, target: str) -> Any:
     """The tensor behind a parameter, buffer or constant of the program."""
     found = program.state_dict.get(target)

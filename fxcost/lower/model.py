@@ -41,10 +41,13 @@ from fxcost.ir.reader import parse_expr
 from fxcost.ir.specs import SpecReader, TensorSpec
 from fxcost.ir.symbols import SymbolInfo
 from fxcost.lower.exported import lower
+from fxcost.lower.fx import autocasts
 
 Progress = Callable[[str], None]
 _DTYPES = {dtype.short: dtype for dtype in TORCH_DTYPES}
 CACHE_OFF = "use_cache was switched off: a key-value cache is no tensor that a graph can return"
+AUTOCAST = "autocast: results have its types; the casts of operands are no operators of the graph and are not counted"
+AUTOCAST_UNSEEN = "autocast was not applied, as on meta tensors it is not: bytes are those of the types as written"
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,7 @@ def _from_module(
 ) -> Source:
     twin = meta_twin(model)
     failure = ""
+    found: Source | None = None
     if twin is not None:
         request = _request(twin, args, named, symbols, "meta")
         progress(f"trying sizes of {label}")
@@ -160,10 +164,15 @@ def _from_module(
         progress(f"capturing {label}")
         captured, graph, failure = climb(request, probed, partial(lower, name=label))
         if captured is not None and graph is not None:
-            return _source(captured, graph, request, probed)
+            found = _source(captured, graph, request, probed)
+            if not autocasts(captured.program.graph_module):
+                return found
+            # Autocast does nothing to meta tensors: the types are right on the CPU only.
+            if _on_meta(model) and (rebuild is None or _elements(model) > MAX_REAL_ELEMENTS):
+                return _noted(found, AUTOCAST_UNSEEN)
     # Some models look at values, or make tensors on the CPU, while they run: try with the user's own tensors.
     if _on_meta(model) and rebuild is not None:
-        if sum(p.numel() for p in model.parameters()) > MAX_REAL_ELEMENTS:
+        if _elements(model) > MAX_REAL_ELEMENTS:
             raise CaptureError(
                 f"{label}: it cannot be captured without real weights ({failure}), and is too large to be built with "
                 "them here; pass the model itself to fxcost.analyze where there is memory"
@@ -178,8 +187,17 @@ def _from_module(
         probed = probe(request)
         captured, graph, failure = climb(request, probed, partial(lower, name=label))
         if captured is not None and graph is not None:
-            return _source(captured, graph, request, probed)
-        return _recorded(request, label, failure, probed)
+            found = _source(captured, graph, request, probed)
+            return _noted(found, AUTOCAST) if autocasts(captured.program.graph_module) else found
+        return _noted(found, AUTOCAST_UNSEEN) if found is not None else _recorded(request, label, failure, probed)
+
+
+def _noted(source: Source, note: str) -> Source:
+    return replace(source, graph=replace(source.graph, notes=(*source.graph.notes, note)))
+
+
+def _elements(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
 
 
 def _on_meta(model: nn.Module) -> bool:
