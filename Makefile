@@ -44,8 +44,11 @@ readme: setup          ## put what its commands print now into README.md, and th
 docs: setup            ## the reference of every module from its docstrings, in build/docs; a warning is an error
 	$(BIN)/python -m tests.support.reference
 
+fuzz: setup            ## ten minutes of fuzzing the readers of graphs and formulas
+	$(BIN)/python -m tests.fuzz.run --seconds 600
+
 clean:                 ## remove caches and build products; .venv stays
-	rm -rf build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .fuzz build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -path ./.venv -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 setup: .venv/.ready    ## make .venv (the other targets do it by themselves)
@@ -57,4 +60,4 @@ setup: .venv/.ready    ## make .venv (the other targets do it by themselves)
 	$(PIP) --no-deps torchvision timm
 	touch $@
 
-.PHONY: help run test test-slow test-all check fix bench browser clean setup
+.PHONY: help run test test-slow test-all check fix bench browser fuzz clean setup
