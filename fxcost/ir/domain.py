@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from math import gcd
 
-from fxcost.ir.expr import Range, const, extreme_args, symbol
+from fxcost.ir.expr import Expr, Range, const, exact_quotient, extreme_args, symbol, symbol_factor
 from fxcost.ir.predicate import AllOf, AnyOf, Compare, Predicate, decide
 from fxcost.ir.prove import proves_nonnegative
 from fxcost.ir.symbols import SymbolInfo, ranges_of
@@ -91,9 +91,14 @@ def ranges_within(symbols: Iterable[SymbolInfo], domain: Iterable[Predicate]) ->
 def _implied(guard: Predicate, ranges: Mapping[str, Range]) -> bool:
     if decide(guard, ranges) is True:
         return True
+    if isinstance(guard, AnyOf):
+        return any(_implied(part, ranges) for part in guard.parts)
     if not isinstance(guard, Compare):
         return False
     difference = guard.left - guard.right
+    if guard.op == "==":  # windows: what a size is padded to is a multiple of the window, on every residue class
+        difference = _without_factor(difference)
+        return proves_nonnegative(difference, ranges) and proves_nonnegative(-difference, ranges)
     goals = {
         ">=": [difference],
         ">": [difference - 1],
@@ -102,6 +107,11 @@ def _implied(guard: Predicate, ranges: Mapping[str, Range]) -> bool:
         "!=": [difference - 1, -difference - 1],
     }.get(guard.op, [])
     return any(proves_nonnegative(goal, ranges) for goal in goals)
+
+
+def _without_factor(value: Expr) -> Expr:
+    """Zero where `value` is, and nowhere else: divided by the sizes that are in every term."""
+    return exact_quotient(value, symbol_factor(value, value)) or value
 
 
 def _single_bounds(parts: Iterable[Predicate]) -> dict[str, tuple[int | None, int | None]]:

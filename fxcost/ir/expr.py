@@ -303,6 +303,9 @@ def _floordiv_symbolic(a: Expr, b: Expr) -> Expr:
     quotient = exact_quotient(a, b)
     if quotient is not None:
         return quotient
+    shared = symbol_factor(a, b)
+    if shared is not ONE:
+        return floordiv(_divided(a, shared), _divided(b, shared))
     if len(b.terms) == 1:  # pull out the terms that a monomial divides: (q*b + r)//b == q + r//b
         whole, rest = ZERO, dict(a.terms)
         for monomial, factor in a.terms.items():
@@ -313,6 +316,23 @@ def _floordiv_symbolic(a: Expr, b: Expr) -> Expr:
         left = _intern(rest)
         return whole + (_of_atom(_atom("floordiv", "", (left, b))) if rest else 0)
     return _of_atom(_atom("floordiv", "", (a, b)))
+
+
+def symbol_factor(a: Expr, b: Expr) -> Expr:
+    """The symbols that divide every term of both: N in (6*N*H, 4*N). Division leaves them out, for sizes are positive."""
+    powers: dict[Atom, int] | None = None
+    for monomial in (*a.terms, *b.terms):
+        here = {atom: power for atom, power in monomial if atom.kind == "symbol"}
+        powers = here if powers is None else {at: min(p, here[at]) for at, p in powers.items() if at in here}
+        if not powers:
+            return ONE
+    return _intern({tuple(sorted((powers or {}).items(), key=_serial_of)): 1})
+
+
+def _divided(a: Expr, monomial: Expr) -> Expr:
+    quotient = _monomial_quotient(a, monomial)
+    assert quotient is not None, "the factor divides every term"
+    return quotient
 
 
 def exact_quotient(a: Expr, b: Expr) -> Expr | None:
@@ -369,6 +389,9 @@ def mod(a: Expr | int, b: Expr | int) -> Expr:
     if divisor is None:
         if exact_quotient(a, b) is not None:
             return ZERO
+        shared_sizes = symbol_factor(a, b)
+        if shared_sizes is not ONE:
+            return shared_sizes * mod(_divided(a, shared_sizes), _divided(b, shared_sizes))
         return _of_atom(_atom("mod", "", (a, b)))
     if divisor == 0:
         raise ModelError(f"remainder by zero in ({a})%0")
