@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parents[1] / "examples"
-SLOW = {"04_language_model.py", "07_design_space.py"}  # captures 32 layers, 26 blocks
+SLOW = {  # captures of 32 layers and of 26 blocks; torch's compiler; two exports
+    *("04_language_model.py", "07_design_space.py"),
+    *("12_torch_compile.py", "13_saved_program.py"),
+}
 
 # What each must print, and where the number comes from.
 PRINTED = {
@@ -90,6 +93,42 @@ PRINTED = {
         "10240*N*S, lower",  # 64 x 64 into, 64 x 32 select, 64 x 64 out
         "11264*N*S, exact",  # 64 x 16 more
         "rule     scan_cost in 08_custom_operators.py",
+    ],
+    "11_torch_fx.py": [
+        "linear     macs = 512*N",  # 8 x 64
+        # x 128, two maps of 1,024 and the ReLU's result beside them; one map at a time and its ReLU
+        "predicted: 3,072 -> 2,176",
+        "measured:  3,072 -> 2,176",
+        "same result: True",
+    ],
+    "12_torch_compile.py": [
+        "traced order, measured: 29,360,128 bytes",  # 7 x 64 maps of 4 x 64 x 64 floats
+        "same result: True",
+        "our order, predicted:   9,699,328 bytes",  # two maps of 64 channels, five of four
+        "our order, measured:    9,699,328 bytes",
+        "no order is below:      9,699,328 bytes",
+    ],
+    "13_saved_program.py": [
+        "sizes: 1 <= N <= 64",
+        "macs = 512*N",  # 8 x 64
+        "addmm              from linear      512*N MAC",
+        "nodes whose costs found no place: 0",
+    ],
+    "14_mlir_out.py": [
+        "fact.macs.map = affine_map<()[N, H, W] -> (216 * ((H + 1) floordiv 2) *",  # 8 x 27
+        "func.func @layer__macs(%N: index, %H: index, %W: index) -> index {",
+        "arith.floordivsi",
+    ],
+    "15_mlir_through.py": [
+        # x has 16,384 bytes, the repeated one 131,072; traced, the ReLU's result waits beside both
+        "peak: 163,840 -> 151,552",  # 148 x 32 x 32
+        "arena: 151,552 bytes",
+    ],
+    "16_mlir_in.py": [
+        "macs        = 16384*N",  # 64 x 256
+        "other_ops   = 3840*N",  # 15 x 256
+        "peak_memory = 256*max(5*N + 256, 8*N)",  # x, w and y; y and z
+        "the largest N within 1 MB: 488",  # 10^6 / 2048
     ],
 }
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from fxcost.dialects.operations import Operation, Shaped
+from fxcost.dialects.operations import Elements, Operation, Shaped
 from fxcost.dialects.structured import weight
 from fxcost.dialects.translate import Fresh, Held, Tensor, Translator
-from fxcost.ir.expr import Expr
+from fxcost.ir.expr import Expr, total
 from fxcost.ir.graph import Attribute
 from fxcost.ops.registry import find
 from fxcost.ops.stablehlo import operations_of
@@ -82,12 +82,102 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(",") if part.strip())
 
 
-def _shapes(op: Operation, held: Sequence[Held]) -> list[Sequence[Expr | None]] | None:
-    """Open sizes of elementwise results are those of an operand of the same rank."""
-    found = find(op.name)
+Shape = Sequence[Expr | None]
+
+
+def _shapes(op: Operation, held: Sequence[Held]) -> list[Shape] | None:
+    """Sizes of the result that follow from those of the operands; what does not follow stays open."""
     forms = [each.type for each in held if isinstance(each, Tensor | Fresh)]
     shaped = op.results[0].type
-    if found is None or found.kind != "pointwise" or not isinstance(shaped, Shaped):
+    if not isinstance(shaped, Shaped) or None not in shaped.dims or len(op.results) > 1 or not forms:
         return None
-    like = next((form for form in forms if form.rank == len(shaped.dims)), None)
-    return None if like is None or len(op.results) > 1 else [like.shape]
+    name, found = op.name.removeprefix("stablehlo."), find(op.name)
+    shape: Shape | None = None
+    if found is not None and found.kind == "pointwise":
+        shape = next((form.shape for form in forms if form.rank == len(shaped.dims)), None)
+    elif name in _INFERRED and len(forms) == len(held):
+        shape = _INFERRED[name](op, [form.shape for form in forms])
+    return None if shape is None or len(shape) != len(shaped.dims) else [shape]
+
+
+def _dot_shape(op: Operation, shapes: Sequence[Shape]) -> Shape:
+    lists = {n: _numbers(t) for n, t in _LIST.findall(str(op.attrs.get("dot_dimension_numbers", "")))}
+    left, right = shapes[0], shapes[1]
+    batch = lists.get("lhs_batching_dimensions", ())
+    rows = [s for dim, s in enumerate(left) if dim not in {*batch, *lists.get("lhs_contracting_dimensions", ())}]
+    gone = {*lists.get("rhs_batching_dimensions", ()), *lists.get("rhs_contracting_dimensions", ())}
+    return [*(left[dim] for dim in batch), *rows, *(s for dim, s in enumerate(right) if dim not in gone)]
+
+
+def _convolution_shape(op: Operation, shapes: Sequence[Shape]) -> Shape:
+    """Every spatial size is that of the windows that fit: (dilated input + padding - dilated kernel)//stride + 1."""
+    match = _LAYOUTS.search(str(op.attrs.get("dimension_numbers", "")))
+    if match is None:
+        return ()
+    image, kernel, result = ([part.strip() for part in text.split(",")] for text in match.groups())
+    sizes: dict[str, Expr | None] = {
+        "b": shapes[0][image.index("b")],
+        "f": shapes[1][kernel.index("o")],
+    }
+    spatial = [part for part in result if part.isdecimal()]
+    padding = op.attrs.get("padding")
+    pads = padding.numbers if isinstance(padding, Elements) and padding.numbers else (0,) * 2 * len(spatial)
+    for place in spatial:
+        at = int(place)
+        lengths = [
+            _dilated(shape[names.index(place)], _at(op, which, at))
+            for names, shape, which in ((image, shapes[0], "lhs_dilation"), (kernel, shapes[1], "rhs_dilation"))
+        ]
+        sizes[place] = _windows(lengths[0], lengths[1], pads[2 * at] + pads[2 * at + 1], _at(op, "window_strides", at))
+    return [sizes.get(part) for part in result]
+
+
+def _at(op: Operation, name: str, place: int) -> int:
+    values = op.attrs.get(name) or ()
+    return int(values[place]) if place < len(values) else 1
+
+
+def _dilated(size: Expr | None, step: int) -> Expr | None:
+    return None if size is None else (size - 1) * step + 1
+
+
+def _windows(size: Expr | None, window: Expr | None, padding: int, stride: int) -> Expr | None:
+    return None if size is None or window is None else (size + padding - window) // stride + 1
+
+
+def _transposed(op: Operation, shapes: Sequence[Shape]) -> Shape:
+    return [shapes[0][int(dim)] for dim in op.attrs.get("permutation", ())]
+
+
+def _broadcast(op: Operation, shapes: Sequence[Shape]) -> Shape:
+    """A size that is open in the result and not one in the operand is the operand's."""
+    shaped = op.results[0].type
+    assert isinstance(shaped, Shaped)
+    found: list[Expr | None] = [None] * len(shaped.dims)
+    for position, dim in enumerate(op.attrs.get("broadcast_dimensions", ())):
+        size = shapes[0][position]
+        found[int(dim)] = None if size is None or size.constant == 1 else size
+    return found
+
+
+def _reduced(op: Operation, shapes: Sequence[Shape]) -> Shape:
+    gone = set(op.attrs.get("dimensions", ()))
+    return [size for dim, size in enumerate(shapes[0]) if dim not in gone]
+
+
+def _joined(op: Operation, shapes: Sequence[Shape]) -> Shape:
+    dim = int(op.attrs.get("dimension", 0))
+    known = [size for shape in shapes if (size := shape[dim]) is not None]
+    found = list(shapes[0])
+    found[dim] = total(known) if len(known) == len(shapes) else None
+    return found
+
+
+_INFERRED: Mapping[str, Callable[[Operation, Sequence[Shape]], Shape]] = {
+    "dot_general": _dot_shape,
+    "convolution": _convolution_shape,
+    "transpose": _transposed,
+    "broadcast_in_dim": _broadcast,
+    "reduce": _reduced,
+    "concatenate": _joined,
+}

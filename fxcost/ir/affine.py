@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fxcost.ir.expr import Atom, Expr, exact_quotient, is_nonnegative, rebuilt
+from fxcost.ir.printing import natural
 
 MAX_RESULTS: Final = 64
 """Results of one map: a maximum of more terms is left to its formula as text."""
@@ -70,9 +71,9 @@ def _divides(atom: Atom) -> bool:
 def _sum(value: Expr, names: dict[str, str]) -> str:
     terms = []
     for monomial, factor in value.terms.items():
-        factors = [_atom(atom, names) for atom, power in monomial for _ in range(power)]
-        terms.append(" * ".join(factors if factor == 1 and factors else [str(factor), *factors]))
-    return " + ".join(terms) or "0"
+        factors = sorted((_atom(atom, names) for atom, power in monomial for _ in range(power)), key=natural)
+        terms.append((-len(factors), " * ".join(factors if factor == 1 and factors else [str(factor), *factors])))
+    return " + ".join(term for _, term in sorted(terms)) or "0"  # numbers alone stand last
 
 
 def _atom(atom: Atom, names: dict[str, str]) -> str:

@@ -93,7 +93,7 @@ class _Function:
     def sum(self, value: Expr) -> str:
         parts: list[str] = []
         subtracted: list[str] = []
-        for monomial, factor in value.terms.items():
+        for monomial, factor in sorted(value.terms.items(), key=lambda term: -len(term[0])):  # numbers alone come last
             factors = [self.atom(atom) for atom, power in monomial for _ in range(power)]
             into = parts if factor > 0 or not factors else subtracted
             number = factor if into is parts else -factor

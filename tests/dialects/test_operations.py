@@ -148,6 +148,31 @@ def test_convolutions_of_stablehlo(lhs_dilation: int, macs: int) -> None:
     assert cost.macs() == macs
 
 
+def test_open_sizes_follow_through_stablehlo() -> None:
+    image = "tensor<?x8x?x3xf32>"
+    body = f"""%c = "stablehlo.convolution"(%a, %k) <{{batch_group_count = 1 : i64,
+      dimension_numbers = #stablehlo.conv<[b, 0, 1, f]x[0, 1, i, o]->[b, 0, 1, f]>, feature_group_count = 1 : i64,
+      padding = dense<[[1, 1], [0, 1]]> : tensor<2x2xi64>, window_strides = array<i64: 2, 2>}}> : ({image},
+      tensor<3x3x3x4xf32>) -> tensor<?x4x?x4xf32>
+    %t = "stablehlo.transpose"(%c) <{{permutation = array<i64: 0, 3, 1, 2>}}> : (tensor<?x4x?x4xf32>) -> tensor<?x4x4x?xf32>
+    %j = "stablehlo.concatenate"(%t, %t) <{{dimension = 3 : i64}}> : (tensor<?x4x4x?xf32>, tensor<?x4x4x?xf32>)
+      -> tensor<?x4x4x?xf32>
+    %z = "stablehlo.constant"() <{{value = dense<0.0> : tensor<f32>}}> : () -> tensor<f32>
+    %r = "stablehlo.reduce"(%j, %z) <{{dimensions = array<i64: 1, 2>}}> ({{
+    ^bb0(%p: tensor<f32>, %q: tensor<f32>):
+      %s = "stablehlo.add"(%p, %q) : (tensor<f32>, tensor<f32>) -> tensor<f32>
+      "stablehlo.return"(%s) : (tensor<f32>) -> ()
+    }}) : (tensor<?x4x4x?xf32>, tensor<f32>) -> tensor<?x?xf32>
+    %result = "stablehlo.dot_general"(%r, %w) <{{dot_dimension_numbers = #stablehlo.dot<
+      lhs_contracting_dimensions = [0], rhs_contracting_dimensions = [0]>}}> : (tensor<?x?xf32>, tensor<?x5xf32>)
+      -> tensor<?x5xf32>"""
+    text = function(body, f"%a: {image}; %k: tensor<3x3x3x4xf32>; %w: tensor<?x5xf32>", "tensor<?x5xf32>")
+    cost = fxcost.analyze(text, ("N,8,W,3", "3,3,3,4", "N,5"))
+    # (8 + 2 - 3)//2 + 1 = 4 rows, (W + 1 - 3)//2 + 1 = W//2 columns
+    assert str(cost.graph.nodes[-1].results[0].type) == "f32[2*(W//2), 5]"
+    assert cost.macs(N=3, W=9) == 3 * 4 * 4 * 4 * 27 + 2 * 4 * 5 * 3
+
+
 def test_products_of_stablehlo_contract_what_they_say() -> None:
     body = """%result = "stablehlo.dot_general"(%a, %b) <{dot_dimension_numbers = #stablehlo.dot<
       lhs_batching_dimensions = [0, 2], rhs_batching_dimensions = [0, 2],

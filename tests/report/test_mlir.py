@@ -117,7 +117,7 @@ def test_a_maximum_is_a_map_of_several_results() -> None:
     value = 4 * N * maximum(ceildiv(H, 2), W) + 8
     found = affine_map(value, SYMBOLS)
     assert found is not None
-    assert str(found) == "affine_map<()[N, H, W] -> (4 * N * ((H + 1) floordiv 2) + 8, 4 * N * W + 8)>"
+    assert str(found) == "affine_map<()[N, H, W] -> (4 * ((H + 1) floordiv 2) * N + 8, 4 * N * W + 8)>"
     assert value_of_map(str(found), {"N": 3, "H": 9, "W": 4}) == 4 * 3 * 5 + 8
 
 
