@@ -81,19 +81,21 @@ def node() -> Iterator[Node]:
 
 # -- a browser -------------------------------------------------------------------------------------------------------
 @cache
-def browser() -> tuple[str, str]:
-    """Paths of Chromium and of Node with what drives it; skips the test where something is missing, and says what."""
+def find_browser() -> tuple[str | None, str | None, list[str]]:
+    """Paths of Chromium and of Node, and what is missing of them and of what drives them."""
     chromium = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
     driver = shutil.which("node")
-    missing = [
-        what
-        for what, there in (
-            ("chromium", chromium),
-            ("node", driver),
-            ("tests/browser/node_modules", (FOLDER / "node_modules" / "playwright-core").is_dir()),
-        )
-        if not there
-    ]
+    there = {
+        "chromium": chromium,
+        "node": driver,
+        "tests/browser/node_modules": (FOLDER / "node_modules" / "playwright-core").is_dir(),
+    }
+    return chromium, driver, [what for what, found in there.items() if not found]
+
+
+def browser() -> tuple[str, str]:
+    """Paths of Chromium and of Node with what drives it; skips the test where something is missing, and says what."""
+    chromium, driver, missing = find_browser()
     if missing:
         pytest.skip(f"pages are not looked at in a browser: no {', no '.join(missing)} (make browser installs them)")
     assert chromium is not None

@@ -160,6 +160,7 @@ def _region_data(
             "module": pool.column(place[row.module] for row in rows),
             "shape": pool.words(" x ".join(map(str, row.shape)) for row in rows),
             "dtype": pool.words(row.dtype for row in rows),
+            "formula": pool.words(python(row.metrics["macs"]) for row in rows),
             "known": pool.column(int(row.known) for row in rows),
             "params": pool.column(table(row.metrics["params"]) for row in rows),
             "macs": pool.column(table(row.metrics["macs"]) for row in rows),

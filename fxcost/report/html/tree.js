@@ -34,14 +34,14 @@ function growTree(state) {
     if (row.parent) row.parent.children.push(row);
     chain.push(row);
   });
-  const [names, ops, homes, shapes, dtypes, known, macs, others] =
-    ["name", "op", "module", "shape", "dtype", "known", "macs", "other_ops"].map((name) => column(nodes, name));
+  const [names, ops, homes, shapes, dtypes, known, macs, others, texts] =
+    ["name", "op", "module", "shape", "dtype", "known", "macs", "other_ops", "formula"].map((name) => column(nodes, name));
   const [reads, writes, weights] = ["read_bytes", "write_bytes", "weight_bytes"].map((name) => column(part, name));
   names.forEach((name, i) => {
     const home = rows[homes[i]];
     home.children.push({
       key: `n${i}`, path: word(name), label: word(name), parent: home, children: [], first: i, op: word(ops[i]), unknown: !known[i],
-      shape: word(shapes[i]), dtype: word(dtypes[i]), same: [ops, shapes, dtypes, macs, others, reads, writes, weights].map((each) => each[i]).join(),
+      shape: word(shapes[i]), dtype: word(dtypes[i]), text: word(texts[i]), same: [ops, shapes, dtypes, macs, others, reads, writes, weights].map((each) => each[i]).join(),
       sums: {
         params: null, macs: values[macs[i]], other_ops: values[others[i]],
         traffic: values[reads[i]] + values[writes[i]] + values[weights[i]], seconds: times.get(i)?.seconds ?? 0,
@@ -65,7 +65,7 @@ function addUp(row) {
   row.children.sort((a, b) => a.first - b.first);
   const [only] = row.children;
   if (row.children.length === 1 && only.op) { // a module that is one operator is one row
-    Object.assign(row, { op: only.op, shape: only.shape, dtype: only.dtype, unknown: only.unknown, same: only.same, children: [] });
+    Object.assign(row, { op: only.op, shape: only.shape, dtype: only.dtype, text: only.text, unknown: only.unknown, same: only.same, children: [] });
   }
 }
 
@@ -181,8 +181,17 @@ function renderTree(state) {
         ...columns.flatMap(({ key, label }) => [head(key, label), key === "macs" && html("th", { scope: "col", class: "number" }, "share")]))),
       body)),
     rows.length > MOST_ROWS && html("p", { class: "note" }, `and ${rows.length - MOST_ROWS} more rows: search, or fold some`),
-    !rows.length && html("p", {}, "Nothing matches."));
+    !rows.length && html("p", {}, "Nothing matches."),
+    chosen(rows.find(({ row }) => row.key === view.focus)?.row));
   if (focused) focusRow();
+}
+
+// The formulas of the operator whose row was chosen last.
+function chosen(row) {
+  if (!row?.op) return null;
+  const sizes = row.shape.split(" x ").flatMap((size, i) => (size ? [i ? " × " : "", formula(size)] : []));
+  return html("p", { class: "note" }, html("b", {}, row.path), `, ${row.op}: `, ...sizes, ` ${row.dtype}`,
+    ...(row.text && row.text !== "0" ? ["; MACs = ", formula(row.text)] : []), row.unknown && "; no cost rule");
 }
 
 function treeRow({ row, level, position, siblings, open, leaf }, columns, root, redraw) {
