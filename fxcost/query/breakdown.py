@@ -113,24 +113,22 @@ def module_tree(graph: Graph, rows: Iterable[NodeRow]) -> ModuleRow:
     for path in own:
         parts = path.split(".") if path else []
         paths.update(".".join(parts[: i + 1]) for i in range(len(parts)))
-    order = {path: i for i, path in enumerate(dict.fromkeys([*own, *sorted(paths)]))}
+    first: dict[str, int] = {}  # of any node below a module, so that modules stand in execution order
+    for position, path in enumerate(dict.fromkeys([*own, *sorted(paths)])):
+        parts = path.split(".")
+        for length in range(1, len(parts) + 1):
+            first.setdefault(".".join(parts[:length]), position)
     below: dict[str, list[str]] = {}
     for path in paths - {""}:
         below.setdefault(path.rpartition(".")[0], []).append(path)
 
     def build(path: str) -> ModuleRow:
-        children = tuple(build(child) for child in sorted(below.get(path, ()), key=lambda p: _first(p, order)))
+        children = tuple(build(child) for child in sorted(below.get(path, ()), key=first.__getitem__))
         mine = {m: total(entry.get(m, ZERO) for entry in own.get(path, ())) for m in METRICS}
         sums = {m: total([mine[m], *(child.metrics[m] for child in children)]) for m in METRICS}
         return ModuleRow(path, len(calls.get(path, {0})), sums, children, mine)
 
     return build("")
-
-
-def _first(path: str, order: Mapping[str, int]) -> int:
-    """Position of the first node anywhere below a module, so that modules stand in execution order."""
-    below = [at for known, at in order.items() if known == path or known.startswith(path + ".")]
-    return min(below, default=len(order))
 
 
 def flatten(tree: ModuleRow, depth: int) -> list[tuple[int, ModuleRow]]:
