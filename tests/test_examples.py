@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.tour import INDEX, index
+from tests.support.tour import examples as numbered
+
 FOLDER = Path(__file__).parents[1] / "examples"
 SLOW = {  # captures of 32 layers and of 26 blocks; torch's compiler; two exports
     *("04_language_model.py", "07_design_space.py"),
     *("12_torch_compile.py", "13_saved_program.py"),
+    "17_budgets.py",
 }
 
 # What each must print, and where the number comes from.
@@ -88,6 +92,19 @@ PRINTED = {
         "macs            5,756,880  same",
         "by formulas: same",
     ],
+    "09_microcontroller.py": [
+        # Keras' counts for the reference models of mlcommons/tiny, and their MACs
+        "269,992 parameters and statistics, 264,192 MAC",
+        "24,908 parameters and statistics, 2,656,768 MAC",
+        "221,794 parameters and statistics, 7,489,664 MAC",
+        "78,666 parameters and statistics, 12,501,632 MAC",
+        "activations and scratch  76,864",  # benchmarks/data/arenas.csv: as the interpreter records
+        "activations and scratch  49,728",  # 49,152, and 2 x 2 x 144 bytes of columns beside them
+        "kernel in 16 bits        73,728",  # 2 x 3 x 3 x 64 x 64
+        "activations 55,296 B, proven lowest: True",  # 48^2 x 8 + 48^2 x 16
+        "would place them: 73,728 B",  # recorded
+        "for images up to 80 x 80",
+    ],
     "08_custom_operators.py": [
         "unknown: {'shop.selective_scan': 1}",
         "10240*N*S, lower",  # 64 x 64 into, 64 x 32 select, 64 x 64 out
@@ -130,6 +147,15 @@ PRINTED = {
         "peak_memory = 256*max(5*N + 256, 8*N)",  # x, w and y; y and z
         "the largest N within 1 MB: 488",  # 10^6 / 2048
     ],
+    "17_budgets.py": [
+        "5,161,280",  # 32 x 32 x (16 x 27 + 32 x 144) + 32 x 10
+        "5,751,144  +11.4 %",  # 32 x 32 x (16 x 27 + 36 x 144) + 36 x 10
+        "macs +8*N*(72*H*W + 5)",  # 4 x 144 an element of the map, and 4 x 10
+        "+580",  # 4 x (16 x 9 + 1) parameters
+        "EXCEEDED params = 6,038 elements, 5,418 before, 10 % more allowed",
+        "exit code 4",
+        "1 failed",
+    ],
 }
 
 
@@ -153,3 +179,11 @@ def test_example(name: str) -> None:
     assert max(map(len, printed.splitlines())) <= 80
     missing = [text for text in PRINTED[name] if text not in printed]
     assert not missing, printed
+
+
+def test_the_index_lists_the_examples() -> None:
+    assert INDEX.read_text(encoding="utf-8") == index(), "python -m tests.support.tour writes it anew"
+
+
+def test_the_examples_are_numbered() -> None:
+    assert [int(path.stem.partition("_")[0]) for path in numbered()] == [*range(1, len(numbered()) + 1)]
