@@ -1,0 +1,180 @@
+"""Patch by patch: which stretches of a graph to cut into which patches, for the least memory or the fewest MACs.
+
+A plan runs the nodes in traced order; some stretches of it, the *stages*, run once for every patch of their result. All
+plans are weighed whose stages begin and end at the cuts of `_patch_setting.cuts` and use one of the grids: a stage's
+peak depends on nothing but what is alive around it, so a label at every cut, a pair of peak and MACs that no other pair
+beats, gives the exact frontier (dynamic programming, as msf-CNN fuses blocks). MCUNetV2's rule, one stage from the input
+on in p x p patches, is among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TypeVar
+
+from fxcost.errors import SpecError
+from fxcost.ops.locality import Local
+from fxcost.passes._patch_setting import Setting, cuts
+from fxcost.passes._patch_sweep import Candidate, Grid, Sweep
+from fxcost.passes._patch_tiles import touched
+
+SQUARES = tuple(Grid(n, n) for n in range(2, 9))
+STRIPS = tuple(Grid(n) for n in (2, 3, 4, 6, 8, 12, 16))
+CACHED = tuple(Grid(n, cached=True) for n in (2, 3, 4, 6, 8, 12, 16, 24, 32))
+GRIDS = (*SQUARES, *STRIPS, *CACHED)
+"""Square patches, strips of rows, and strips that keep their halo rows."""
+
+MOST_OVERHEAD = 1.0
+"""Plans with more than this share of MACs on top are not looked at."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Stages in order, the peak in bytes and the MACs of the whole run."""
+
+    peak: int
+    macs: int
+    stages: tuple[Candidate, ...] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Bytes that a plan moves: activations read and written by all calls, weights fetched once for every patch.
+
+    `copied` is what is copied besides: borders laid around tiles, results put in their place, rows kept.
+    """
+
+    read: int
+    write: int
+    weights: int
+    copied: int
+
+
+@dataclass(frozen=True)
+class _Label:
+    peak: int
+    macs: int
+    before: _Label | None
+    stage: Candidate | None
+
+
+T = TypeVar("T", _Label, Candidate)
+
+
+def frontier(
+    setting: Setting,
+    grids: Iterable[Grid] = GRIDS,
+    overhead: float = MOST_OVERHEAD,
+    progress: Callable[[str], None] = lambda _: None,
+) -> tuple[Plan, ...]:
+    """Plans that no other beats in both peak and MACs, from the fewest MACs to the least peak; the first has no patches.
+
+    `overhead` is the largest share of MACs on top. Raises SpecError for a grid that cuts nothing.
+    """
+    places = cuts(setting)
+    arriving = stages_by_end(setting, places, grids, overhead, progress)
+    most = int(setting.total_macs * (1 + overhead))
+    labels: dict[int, list[_Label]] = {0: [_Label(setting.start, 0, None, None)]}
+    for before, here in pairwise(places):
+        alive = max(setting.alive[before:here])
+        macs = sum(setting.macs[before:here])
+        found = [_Label(max(label.peak, alive), label.macs + macs, label, None) for label in labels[before]]
+        for stage in arriving.get(here, ()):
+            found += [
+                _Label(max(label.peak, stage.peak), label.macs + stage.macs, label, stage)
+                for label in labels[stage.first]
+            ]
+        rest = sum(setting.macs[here:])
+        labels[here] = _undominated(label for label in found if label.macs + rest <= most)
+    return tuple(_plan(label) for label in labels[places[-1]])
+
+
+def stages_by_end(
+    setting: Setting,
+    places: Sequence[int],
+    grids: Iterable[Grid],
+    overhead: float,
+    progress: Callable[[str], None] = lambda _: None,
+) -> dict[int, list[Candidate]]:
+    """Stages worth running, by where they end: with a lower peak than whole maps, and not beaten by another grid."""
+    chosen = tuple(dict.fromkeys(grids))
+    for grid in chosen:
+        if grid.rows * grid.columns < 2 or min(grid.rows, grid.columns) < 1 or (grid.cached and grid.columns > 1):
+            raise SpecError(
+                f"a grid of {grid}: expected at least two patches, and one column where halo rows are cached"
+            )
+    wanted, spare = set(places), int(setting.total_macs * overhead)
+    found: dict[int, list[Candidate]] = {}
+    for number, stop in enumerate(places[1:], 1):
+        progress(f"stages that end at cut {number} of {len(places) - 1}")
+        if not isinstance(setting.local[stop - 1], Local):
+            continue
+        best: dict[int, list[Candidate]] = {}
+        for grid in chosen:
+            for stage in Sweep(setting, stop, grid).candidates(wanted):
+                if stage.macs - sum(setting.macs[stage.first : stop]) > spare:
+                    break  # a longer stage computes no less twice
+                if stage.peak < max(setting.alive[stage.first : stop]):
+                    best.setdefault(stage.first, []).append(stage)
+        found[stop] = [stage for stages in best.values() for stage in _undominated(stages)]
+    return found
+
+
+def _undominated(found: Iterable[T]) -> list[T]:
+    """Those that no other beats, from the fewest MACs on."""
+    kept: list[T] = []
+    for one in sorted(found, key=lambda each: (each.macs, each.peak)):
+        if not kept or one.peak < kept[-1].peak:
+            kept.append(one)
+    return kept
+
+
+def _plan(label: _Label) -> Plan:
+    stages = []
+    at: _Label | None = label
+    while at is not None:
+        if at.stage is not None:
+            stages.append(at.stage)
+        at = at.before
+    return Plan(label.peak, label.macs, tuple(reversed(stages)))
+
+
+def lower_bound(setting: Setting) -> int:
+    """Bytes that no order and no patches stay under: the inputs, and every call that needs its whole maps at once."""
+    needs = [setting.start]
+    for node, local in zip(setting.graph.nodes, setting.local, strict=True):
+        if isinstance(local, str):
+            values = (*node.operands, *(value.id for value in node.results))
+            needs.append(
+                sum(setting.lives[i].size for i in {setting.block_of[v] for v in values if v in setting.block_of})
+            )
+    kept = {setting.block_of[v] for v in setting.graph.outputs if v in setting.block_of}
+    return max(*needs, sum(setting.lives[i].size for i in kept))
+
+
+def traffic_of(setting: Setting, stages: Sequence[Candidate]) -> Traffic:
+    """Bytes that a plan moves."""
+    inside = {k for stage in stages for k in range(stage.first, stage.stop)}
+    plain = [row for k, row in enumerate(setting.traffic) if k not in inside]
+    read, write, weights = (sum(row[i] for row in plain) for i in range(3))
+    copied = 0
+    for stage in stages:
+        patches = stage.grid.rows * stage.grid.columns
+        for tile in stage.nodes:
+            node, local = setting.graph.nodes[tile.position], setting.local[tile.position]
+            assert isinstance(local, Local)
+            rows, columns = (int((span[1] - span[0]).sum()) for span in tile.made)
+            write += _bytes(setting, node.results[0].id, rows * columns)
+            places = 1
+            for axis, cut, made in zip(local.axes, tile.cut, tile.made, strict=True):
+                places *= touched(axis, cut, made)
+            for index in local.moving:
+                read += _bytes(setting, node.operands[index], places)
+            weights += setting.traffic[tile.position][2] * patches
+    return Traffic(read, write, weights, copied)
+
+
+def _bytes(setting: Setting, value: str, places: int) -> int:
+    return (places * setting.shapes[value].bits + 7) // 8
