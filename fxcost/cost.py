@@ -156,7 +156,7 @@ class Cost(OnMachines, InOrders):
         from fxcost.query.compare import joint_symbols
 
         costs, machines = [self, *others], machines_of(targets, None)
-        check_drawn(metric, machines)
+        check_drawn(metric, machines, costs)
         symbols = reduce(joint_symbols, (cost._sizes for cost in costs))
         point, ties = check_point(symbols, at or {}), dict(tie or {})
         wrt = wrt or one_left("a comparison is", symbols, point, ties)

@@ -11,7 +11,6 @@ from fxcost.errors import SpecError
 from fxcost.ir.graph import Standing
 from fxcost.on_machines import OnMachines
 from fxcost.passes.estimate import compute_name
-from fxcost.passes.totals import UNITS
 from fxcost.pipeline import ACCOUNTINGS, Options
 from fxcost.query.compare import Comparison, joint_symbols
 from fxcost.query.constraint_text import RATE_UNITS
@@ -149,12 +148,12 @@ def comparison_page(
     return document("compare", f"{', '.join(names)}: which costs what", data, functions)
 
 
-def check_drawn(metric: str, machines: tuple[Machine, ...]) -> None:
-    """Raise SpecError for a metric that takes a machine where there is none, or a search at every size."""
+def check_drawn(metric: str, machines: tuple[Machine, ...], costs: Sequence[OnMachines]) -> None:
+    """Raise SpecError for a metric that takes a machine where there is none, or that is no formula of all models."""
     if metric in RATE_UNITS and not machines:
         raise SpecError(f"{metric} is that on a machine: say on which (targets=..., --target NAME)")
-    if metric not in {*UNITS, *RATE_UNITS}:
-        raise SpecError(f"a page draws no {metric!r}: it is no quantity with a formula of its own")
+    if metric not in RATE_UNITS and not all(metric in cost.quantities for cost in costs):
+        raise SpecError(f"a page draws no {metric!r}: it is no quantity with a formula in every model")
 
 
 def comparison_lines(found: Comparison) -> list[str]:

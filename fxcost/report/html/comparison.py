@@ -11,7 +11,7 @@ from fxcost.passes.cost import Costs
 from fxcost.passes.energy import EnergyUse
 from fxcost.passes.estimate import LATENCIES
 from fxcost.passes.latency import Latency
-from fxcost.passes.totals import UNITS, Totals
+from fxcost.passes.totals import Totals
 from fxcost.report.html.data import quantities_data, setting_data, symbol_data
 from fxcost.report.html.javascript import Conditions, Table
 from fxcost.report.html.machines import facts_on
@@ -71,6 +71,8 @@ def comparison_data(subject: ComparisonSubject) -> tuple[dict[str, Any], str]:
             **rates.data(),
         }
 
+    first, *others = (model.setting.quantities for model in subject.models)
+    shared = [name for name in first if all(name in each for each in others)]
     models = []
     for model in subject.models:
         place, table = new_table()
@@ -81,19 +83,19 @@ def comparison_data(subject: ComparisonSubject) -> tuple[dict[str, Any], str]:
                 "table": place,
                 "unknown": dict(model.setting.facts[-1][Costs].unknown),
                 "machines": machines,
-                **setting_data(model.setting, conditions, table),
+                **setting_data(model.setting, shared, conditions, table),
             }
         )
     data = {
         "command": subject.command,
         "versions": dict(subject.versions),
         "symbols": [symbol_data(s, subject.start, subject.ties) for s in subject.symbols],
-        "quantities": quantities_data(),
+        "quantities": quantities_data(first[name] for name in shared),
         "rates": [*LATENCIES, "energy"] if subject.machines else [],
         "models": models,
         "machines": [{"name": machine.name} for machine in subject.machines],
         "wrt": subject.wrt,
-        "metric": subject.metric if subject.metric in {*UNITS, *LATENCIES, "energy"} else "macs",
+        "metric": subject.metric,
         "proven": list(subject.proven),
         "conditions": conditions.texts,
         "strings": [],

@@ -7,18 +7,18 @@ from typing import Any
 
 from rich.console import Group
 
-from fxcost.ir.expr import Expr
 from fxcost.ir.graph import Graph
 from fxcost.ir.predicate import holds
 from fxcost.ir.printing import name_parts, python
 from fxcost.ir.symbols import SymbolInfo
 from fxcost.passes.buffers import Buffers, Case
 from fxcost.passes.latency import Latency
-from fxcost.passes.totals import IN_MEMORY, UNITS, Totals
+from fxcost.passes.totals import IN_MEMORY, Totals
 from fxcost.passes.workload import Workload
 from fxcost.pipeline import Facts
 from fxcost.query.breakdown import ModuleRow, module_tree, node_rows
 from fxcost.query.fit import FitAnswer
+from fxcost.query.quantity import Quantity
 from fxcost.report.fit import largest_lines
 from fxcost.report.html.javascript import Conditions, Table
 from fxcost.report.html.machines import ceilings, facts_on, machine_data
@@ -33,7 +33,7 @@ TRAFFIC = ("read_bytes", "write_bytes", "weight_bytes")
 def report_data(subject: Subject) -> tuple[dict[str, Any], str]:
     """Data and functions of a page about one model: `{conditions, totals, regions}` as a JavaScript object."""
     summary = subject.summary
-    symbols = symbol_names(subject.regions)
+    symbols, names = symbol_names(subject.regions), list(summary.quantities)
     pool, conditions, totals = Pool(), Conditions(symbols), Table(symbols)
     tables = [Table(symbols) for _ in subject.regions]
     data: dict[str, Any] = {
@@ -48,9 +48,9 @@ def report_data(subject: Subject) -> tuple[dict[str, Any], str]:
         "notes": [*summary.notes],
         "warnings": [*summary.warnings],
         "symbols": symbols_data(subject),
-        "quantities": quantities_data(),
-        "headlines": [list(UNITS).index(name) for name in HEADLINES if name in UNITS],
-        "settings": [setting_data(setting, conditions, totals) for setting in subject.settings],
+        "quantities": quantities_data(summary.quantities.values()),
+        "headlines": [names.index(name) for name in HEADLINES if name in names],
+        "settings": [setting_data(setting, names, conditions, totals) for setting in subject.settings],
         "chosen": subject.chosen,
         "definitions": [],
         "machines": [_machine_head(subject, machine) for machine in subject.machines],
@@ -59,7 +59,7 @@ def report_data(subject: Subject) -> tuple[dict[str, Any], str]:
             for number, (region, table) in enumerate(zip(subject.regions, tables, strict=True))
         ],
     }
-    _typeset(data, subject.settings, pool)
+    _typeset(data, subject.settings, names, pool)
     data |= {"strings": pool.text.things, "columns": pool.columns.things, "conditions": conditions.texts}
     regions = ",\n".join(table.function() for table in tables)
     return data, (
@@ -93,11 +93,11 @@ def symbol_data(symbol: SymbolInfo, start: Mapping[str, int], ties: Mapping[str,
     }
 
 
-def quantities_data() -> list[dict[str, str]]:
+def quantities_data(quantities: Iterable[Quantity]) -> list[dict[str, str]]:
     """Every quantity with its name for people and its unit."""
     return [
-        {"name": name, "label": HEADLINES.get(name, "").strip() or name.replace("_", " "), "unit": unit}
-        for name, unit in UNITS.items()
+        {"name": q.name, "label": HEADLINES.get(q.name, "").strip() or q.name.replace("_", " "), "unit": q.unit}
+        for q in quantities
     ]
 
 
@@ -106,10 +106,10 @@ def _integer(value: int | None) -> int | str | None:
     return value if value is None or value < 2**53 else str(value)
 
 
-def setting_data(setting: Setting, conditions: Conditions, totals: Table) -> dict[str, Any]:
-    """Numbers of the quantities' formulas and guards, their standing, and the answers in words."""
-    quantities = [setting.quantities[name] for name in UNITS]
-    guards = {name in IN_MEMORY: setting.quantities[name].domain for name in UNITS}
+def setting_data(setting: Setting, names: Iterable[str], conditions: Conditions, totals: Table) -> dict[str, Any]:
+    """Numbers of the named quantities' formulas and guards, their standing, and the answers in words."""
+    quantities = [setting.quantities[name] for name in names]
+    guards = {quantity.name in IN_MEMORY: quantity.domain for quantity in quantities}
     return {
         "accounting": setting.options.accounting,
         "widths": setting.widths,
@@ -127,13 +127,12 @@ def _lines(answer: FitAnswer) -> list[str]:
     return plain(Group(*largest_lines(answer)), 1000).split("\n")
 
 
-def _typeset(data: dict[str, Any], settings: Iterable[Setting], pool: Pool) -> None:
+def _typeset(data: dict[str, Any], settings: Iterable[Setting], quantities: Iterable[str], pool: Pool) -> None:
     """Formulas of every setting as text, with the divisions that occur again defined apart."""
-    settings = list(settings)
-    values: dict[Expr, None] = {setting.quantities[name].value: None for setting in settings for name in UNITS}
-    names = name_parts(values)
+    settings, quantities = list(settings), list(quantities)
+    names = name_parts(dict.fromkeys(setting.quantities[name].value for setting in settings for name in quantities))
     for setting, entry in zip(settings, data["settings"], strict=True):
-        entry["formulas"] = [pool.text(python(setting.quantities[name].value, names)) for name in UNITS]
+        entry["formulas"] = [pool.text(python(setting.quantities[name].value, names)) for name in quantities]
     for atom, name in names.items():
         inner = {other: short for other, short in names.items() if other is not atom}
         left, right = (f"({python(arg, inner)})" for arg in atom.args)
