@@ -25,7 +25,8 @@ class Branches(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Widen, widen, narrow, narrow, add."""
         a, b = (torch.relu(wide(x)) for wide in self.wide)
-        return self.narrow[0](a) + self.narrow[1](b)
+        result: Tensor = self.narrow[0](a) + self.narrow[1](b)
+        return result
 
 
 def main() -> None:

@@ -18,7 +18,12 @@ PASSES = "cost, storage, liveness, peak, fuse, roofline, energy, schedule (moves
     epilog="For example: fxcost opt model.mlir --passes schedule,plan --at N=1,H=224,W=224 -o planned.mlir",
 )
 def opt(
-    file: Annotated[Path, typer.Argument(metavar="FILE.mlir", help="A graph as `fxcost export --to mlir` writes it.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE.mlir", help="A graph as `fxcost export --to mlir` writes it, or linalg or stablehlo."
+        ),
+    ],
     passes: Annotated[str, typer.Option("--passes", metavar="NAMES", help=f"Run in this order: {PASSES}.")],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="The file to write; without it, print.")
