@@ -6,13 +6,13 @@ const charts = new Map();
 function chart(id, columns, options) {
   const host = byId(id);
   const key = JSON.stringify([options.series, options.logX, options.logY, options.x.label, options.y.label, colour("ink")]);
-  const known = charts.get(id);
-  if (known && known.key === key) {
-    known.options = options;
-    known.plot.setData(columns);
-    return known.plot;
+  const before = charts.get(id);
+  if (before && before.key === key) {
+    before.options = options;
+    before.plot.setData(columns);
+    return before.plot;
   }
-  if (known) known.plot.destroy();
+  if (before) before.plot.destroy();
   const entry = { key, options };
   const axis = (side, space) => ({
     label: options[side].label, stroke: colour("soft"), grid: { stroke: colour("line"), width: 1 }, ticks: { stroke: colour("line") },
@@ -20,7 +20,7 @@ function chart(id, columns, options) {
     font: "12px system-ui, sans-serif", labelFont: "12px system-ui, sans-serif",
   });
   entry.plot = new uPlot({
-    width: Math.max(host.clientWidth, 240), height: options.height,
+    width: Math.max(widthOf(id), 240), height: options.height,
     scales: {
       x: { time: false, distr: options.logX ? 3 : 1 },
       y: { distr: options.logY ? 3 : 1, range: options.logY ? undefined : (_, low, high) => [0, high > 0 ? high * 1.08 : 1] },
@@ -41,7 +41,7 @@ function chart(id, columns, options) {
 
 function resizeCharts() {
   for (const [id, { plot, options }] of charts) {
-    plot.setSize({ width: Math.max(byId(id).clientWidth, 240), height: options.height });
+    plot.setSize({ width: Math.max(widthOf(id), 240), height: options.height });
   }
 }
 

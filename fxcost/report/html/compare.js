@@ -89,6 +89,11 @@ function renderLeast(metric, lines, sizes, symbol) {
     data.proven.length > 0 && html("ul", {}, ...data.proven.map((line) => html("li", {}, line))));
 }
 
+function recoloured() {
+  forget();
+  changed();
+}
+
 function changed() {
   if (waiting) return;
   waiting = true;
@@ -146,11 +151,12 @@ show("caveats", lower.length > 0 && html("p", {}, `Lower bounds only, for want o
 byId("caveats").hidden = !lower.length;
 buildSizes(changed);
 buildChoices();
-buildTheme(changed);
+buildTheme(recoloured);
 renderNotes();
 redraw();
 addEventListener("resize", () => {
+  forget();
   resizeCharts();
   changed();
 });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", changed);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recoloured);

@@ -31,11 +31,28 @@ function table(caption, heads, rows, text = []) {
         cell(i ? "td" : "th", content, i, i ? {} : { scope: "row" })))))));
 }
 
+// What only the laid-out page knows, asked for once and kept: asking in the middle of a redraw lays the page out each time.
+const layout = { colours: new Map(), widths: new Map() };
+
+function forget() {
+  layout.colours.clear();
+  layout.widths.clear();
+}
+
 // The colour that a style variable stands for now, for what is drawn on a canvas.
 function colour(name) {
-  const probe = byId("probe");
-  probe.style.color = `var(--${name})`;
-  return getComputedStyle(probe).color;
+  if (!layout.colours.has(name)) {
+    const probe = byId("probe");
+    probe.style.color = `var(--${name})`;
+    layout.colours.set(name, getComputedStyle(probe).color);
+  }
+  return layout.colours.get(name);
+}
+
+// How wide an element of the page is.
+function widthOf(id) {
+  if (!layout.widths.has(id)) layout.widths.set(id, byId(id).clientWidth);
+  return layout.widths.get(id);
 }
 
 const COLOURS = ["blue", "orange", "green", "pink", "yellow", "sky", "grey"];

@@ -15,6 +15,11 @@ function redraw() {
   document.documentElement.dataset.redrawMs = (performance.now() - started).toFixed(2);
 }
 
+function recoloured() {
+  forget();
+  changed();
+}
+
 function changed() {
   if (waiting) return;
   waiting = true;
@@ -42,23 +47,26 @@ buildPickers(() => {
   watched.step = null;
   changed();
 });
-buildTheme(changed);
+buildTheme(recoloured);
 buildTreeTools(() => renderTree(last));
 redraw();
 addEventListener("resize", () => {
+  forget();
   resizeCharts();
   changed();
 });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", changed);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recoloured);
 // Paper is white: draw in light colours for the printer, and as before afterwards.
 let before = null;
 addEventListener("beforeprint", () => {
   before = document.documentElement.dataset.theme ?? "";
   document.documentElement.dataset.theme = "light";
+  forget();
   redraw();
 });
 addEventListener("afterprint", () => {
   if (before) document.documentElement.dataset.theme = before;
   else delete document.documentElement.dataset.theme;
+  forget();
   redraw();
 });

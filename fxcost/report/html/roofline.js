@@ -16,7 +16,7 @@ function renderRoofline(state) {
     show("roofline", html("p", {}, "Nothing to draw: no operator has operations, bytes and a time on this machine."));
     return;
   }
-  PLOT.width = Math.min(Math.max(byId("roofline").clientWidth, 300), 900);
+  PLOT.width = Math.min(Math.max(widthOf("roofline"), 300), 900);
   const { peaks, bandwidths } = data.machines[picked.machine];
   const ridges = peaks.flatMap(([, rate]) => bandwidths.map(([, bandwidth]) => rate / bandwidth));
   const across = scale([...marks.map((mark) => mark.x), ...ridges], PLOT.left, PLOT.width - PLOT.right, 3);

@@ -16,7 +16,7 @@ function renderTreemap(state) {
   const root = find(tree, map.root) ?? tree;
   const whole = tree.sums[map.metric];
   const said = (amount) => (map.metric === "seconds" ? seconds(amount) : human(amount, unit));
-  const width = Math.max(byId("treemap").clientWidth, 280);
+  const width = Math.max(widthOf("treemap"), 280);
   const redraw = () => renderTreemap(state);
   const picture = svg("svg", { viewBox: `0 0 ${width} ${MAP.height}`, width, height: MAP.height, role: "group", "aria-label": `${label} by module` });
   const go = (path) => {
