@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING
 
 from fxcost.errors import SpecError, UnknownName, nearest
 from fxcost.formulas import Formulas
+from fxcost.ir.graph import Standing
 from fxcost.passes._rates import RateFormula
 from fxcost.passes.totals import Totals
 from fxcost.query.constraint_text import RATE_UNITS
 from fxcost.query.explain import find_nodes
 from fxcost.query.fit import FitAnswer, answer
+from fxcost.query.quantity import Quantity
 from fxcost.query.regions import total_over_regions
 
 if TYPE_CHECKING:
+    from fxcost.ir.expr import Expr
     from fxcost.passes.estimate import Estimate, Sides
     from fxcost.passes.fits import Fits
+    from fxcost.query.arena import ArenaAnswer
     from fxcost.query.crossover import Crossover, Question
     from fxcost.query.latency_pieces import LatencyPiece
     from fxcost.target import Target
@@ -64,6 +68,36 @@ class OnMachines(Formulas):
         machine = self.on(target, dtype=dtype).target
         checks = self._checks(machine, dtype)
         return answer(machine.name, checks, self._sizes, domain, self.graph.standing, point, wrt, ties)
+
+    def arena(
+        self,
+        target: str | Target,
+        at: Mapping[str, int] | None = None,
+        *,
+        padding: str = "explicit",
+        time_limit: float = 60.0,
+    ) -> ArenaAnswer:
+        """What a microcontroller's runtime allocates for the model in int8, by part; with `at`, where buffers lie.
+
+        The target names the runtime: `stm32h743:tflite-micro` (`tflm` for short), `:cmsis-nn`, `:tinyengine`. `padding`
+        is `explicit`, a copy where torch pads as the TensorFlow Lite format cannot, or `same`, for a model that was
+        trained with that format's own padding. Raises SpecError where the runtime's arena is not known.
+        """
+        from fxcost.passes.arena import Arenas
+        from fxcost.query.arena import arena_answer
+
+        here, within = (self, None) if at is None else self._within(self._point(at))
+        machine = here.on(target).target
+        if padding not in ("explicit", "same"):
+            raise SpecError(f"padding={padding!r} is not one of explicit, same{nearest(padding, ('explicit', 'same'))}")
+        known = here.facts.under(target=machine)[Arenas]
+        found = known.found if padding == "explicit" else known.trained
+
+        def quantity(name: str, size: Expr) -> Quantity:
+            standing = here.graph.standing.combine(Standing.LOWER) if found and found.unknown else here.graph.standing
+            return Quantity(name, "bytes", size, standing, here.graph.domain, here._sizes)
+
+        return arena_answer(machine, found, quantity, within, time_limit)
 
     def _checks(self, machine: Target, dtype: str | None) -> Fits:
         """The checks of a machine over all regions."""

@@ -3,6 +3,9 @@
 Weights need their level (flash, or main memory) to take `model_bytes`; activations theirs to take `peak_memory`; where
 both live in one level it must take the sum. A buffer cannot cross a bank: the largest one must fit the largest bank. A
 runtime with one contiguous arena needs the whole arena in one bank; that row is there to be read, and does not decide.
+
+Where the arena of a microcontroller's runtime is known (`fxcost.passes.arena`), it has a row of its own: padding, scratch
+and structures come in, and it must lie in one bank. It decides for TensorFlow Lite for microcontrollers, in int8.
 """
 
 from __future__ import annotations
@@ -16,8 +19,10 @@ from fxcost.ir.expr import Expr, Range, as_expr, substitute
 from fxcost.ir.graph import Graph
 from fxcost.ir.predicate import Compare, decide
 from fxcost.ir.symbols import ranges_of
+from fxcost.passes.arena import Arena, Arenas
 from fxcost.passes.buffers import Buffers
 from fxcost.passes.latency import target_of
+from fxcost.passes.micro_runtimes import RUNTIMES
 from fxcost.passes.peak import by_case, largest
 from fxcost.passes.workload import Workload
 from fxcost.pipeline import Facts, register_pass
@@ -91,13 +96,17 @@ def _plain(amount: Expr | None) -> int | str | None:
     return str(amount) if amount.constant is None else amount.constant
 
 
-@register_pass("fits", provides=Fits, requires=(Workload, Buffers), options=("target",))
+@register_pass("fits", provides=Fits, requires=(Workload, Buffers, Arenas), options=("target", "activations"))
 def fits(graph: Graph, facts: Facts) -> Fits:
     """Compare the model's needs with the target's memories."""
     ranges = ranges_of(graph.symbols)
     within = ranges_within(graph.symbols, graph.domain)
     cases = [(case.when, largest((b.size for b in case.buffers), within)) for case in facts[Buffers].cases]
-    return Fits(tuple(checks_on(target_of(facts), facts[Workload], by_case(cases))), tuple(ranges.items()))
+    target = target_of(facts)
+    rows = [*checks_on(target, facts[Workload], by_case(cases))]
+    if (arena := facts[Arenas].found) is not None:
+        rows.append(arena_check(target, arena, facts.options.activations == "int8"))
+    return Fits(tuple(rows), tuple(ranges.items()))
 
 
 def checks_on(target: Target, work: Workload, largest_buffer: Expr) -> Iterator[Check]:
@@ -113,6 +122,14 @@ def checks_on(target: Target, work: Workload, largest_buffer: Expr) -> Iterator[
         bank = max(home.banks_bytes)
         yield Check("largest buffer in the largest bank", home.name, largest_buffer, bank)
         yield Check("all activations in the largest bank", home.name, work.arena_bytes, bank, decides=False)
+
+
+def arena_check(target: Target, arena: Arena, asked: bool) -> Check:
+    """The row of the whole arena, which lies in one piece; it decides where int8 is `asked` and the runtime plans one."""
+    home = target.home("activations")
+    room = max(home.banks_bytes) if home.banks_bytes else _usable(target, home)
+    what = f"arena of {arena.runtime} in int8" + (", at least" if arena.unknown else "")
+    return Check(what, home.name, arena.total, room, decides=asked and RUNTIMES[arena.runtime].keeps)
 
 
 def _usable(target: Target, level: Memory) -> int | None:

@@ -20,6 +20,7 @@ from fxcost.passes.memory_plan_problem import (
     Request,
     common_unit,
     components,
+    large_first,
     load_bound,
     padded,
     requests_of,
@@ -206,9 +207,9 @@ class _Planner:
         self.stopped = ""
 
     def _part(self, numbers: list[int], scaled: Sequence[Request]) -> Part:
-        numbers = sorted(numbers, key=lambda i: (-scaled[i].size, scaled[i].lower, scaled[i].upper))
+        numbers = large_first(scaled, numbers)
         mine = [scaled[i] for i in numbers]
-        offsets = sweep(mine) if not self.edges else _stacked(mine, self.edges)
+        offsets = sweep(mine, self.deadline) if not self.edges else _stacked(mine, self.edges)
         return Part(numbers, mine, offsets, _height(mine, offsets), load_bound(mine), "start, run-time first fit")
 
     @property

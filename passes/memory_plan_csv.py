@@ -16,6 +16,7 @@ from io import StringIO
 from pathlib import Path
 
 from fxcost.errors import FileError
+from fxcost.passes.memory_plan import Plan
 from fxcost.passes.memory_plan_problem import Request
 
 NAMES = {"buffer": "id", "buffer_id": "id", "start": "lower", "begin": "lower"}
@@ -125,6 +126,12 @@ def _integer(text: str, column: str, line: str) -> int:
         shown = text if len(text) <= 40 else text[:37] + "..."
         raise FileError(f"{line}: {column} is {shown!r}; expected an integer of at most 30 digits")
     return int(text)
+
+
+def plan_csv(plan: Plan) -> str:
+    """The buffers of a plan as a table of its own, each with its offset (and bank)."""
+    rows = tuple((r.id, str(r.lower), str(r.upper), str(r.size)) for r in plan.buffers)
+    return write_buffers(BufferFile(plan.buffers, plan.alignment, NEEDED, rows), plan.offsets, plan.banks)
 
 
 def write_buffers(source: BufferFile, offsets: Mapping[str, int], banks: Mapping[str, int] | None = None) -> str:

@@ -6,6 +6,8 @@ is proven here; `fxcost.passes.memory_plan_search` does that.
 
 from __future__ import annotations
 
+import math
+import time
 from bisect import bisect_right, insort
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
@@ -27,8 +29,8 @@ MAX_PAIRS = 3_000_000
 
 
 MAX_SWEPT = 50_000
-"""Buffers beyond which a sweep rounds sizes to eight classes an octave and never joins gaps: it takes the same time
-for each buffer then, however many there are."""
+"""Buffers beyond which a sweep has a second plan at hand for when time runs out: sizes rounded to eight classes an octave,
+gaps never joined. That takes the same time for each buffer, however many there are."""
 
 
 def conflicts(requests: Sequence[Request], limit: int = MAX_PAIRS) -> list[list[int]] | None:
@@ -93,16 +95,22 @@ def _free(taken: list[tuple[int, int]], size: int, best_fit: bool) -> int:
     return top if chosen < 0 else chosen
 
 
-def sweep(requests: Sequence[Request]) -> list[int]:
-    """Offsets by first fit in order of time, as an allocator at run time gives them: fast for any number of buffers."""
+def sweep(requests: Sequence[Request], deadline: float = math.inf) -> list[int]:
+    """Offsets by first fit in order of time, as an allocator at run time gives them.
+
+    Where that is not done by the deadline (as of time.monotonic), blocks of rounded sizes instead: fast for any number.
+    """
     offsets = [0] * len(requests)
     events = sorted(
         [(r.upper, 0, i) for i, r in enumerate(requests)] + [(r.lower, 1, i) for i, r in enumerate(requests)]
     )
+    hurried = _by_class(requests, events) if len(requests) > MAX_SWEPT else None
     starts: list[int] = []  # of the gaps below `top`, ascending
     ends: dict[int, int] = {}  # of the gap that starts there
     top = 0
-    for _, born, i in events:
+    for number, (_, born, i) in enumerate(events):
+        if hurried is not None and not number & 4095 and time.monotonic() > deadline:
+            return hurried
         size = requests[i].size
         if born:
             at = next((k for k, start in enumerate(starts[:1000]) if ends[start] - start >= size), None)

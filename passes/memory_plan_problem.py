@@ -13,7 +13,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fxcost.errors import SpecError
+
+MANY = 50_000
+"""Buffers from which on arrays do what loops would take seconds for."""
 
 
 class Request(NamedTuple):
@@ -81,6 +87,8 @@ def common_unit(sizes: Iterable[int]) -> int:
 
 def load_bound(requests: Sequence[Request], alignment: int = 1) -> int:
     """Bytes that no plan stays under: the largest total size alive at one time, each size a multiple of `alignment`."""
+    if (columns := _columns(requests)) is not None:
+        return _load_of_many(columns, alignment)
     events: defaultdict[int, int] = defaultdict(int)
     alive = most = 0
     for _, lower, upper, size in requests:
@@ -97,8 +105,26 @@ def load_bound(requests: Sequence[Request], alignment: int = 1) -> int:
     return most
 
 
+def _load_of_many(columns: tuple[NDArray[np.int64], ...], alignment: int) -> int:
+    lower, upper, sizes = columns
+    sizes = -(-sizes // alignment) * alignment
+    live = lower < upper
+    times = np.concatenate([lower[live], upper[live]])
+    order = np.argsort(times, kind="stable")
+    alive = np.cumsum(np.concatenate([sizes[live], -sizes[live]])[order])
+    last = np.append(np.diff(times[order]) != 0, True)  # of several events at one time, what is left after all
+    return int(max(sizes[~live].max(initial=0), alive[last].max(initial=0)))
+
+
 def components(requests: Sequence[Request]) -> Iterator[list[int]]:
     """Numbers of the buffers that are linked by conflicts, part by part in order of time; only what takes memory."""
+    if (columns := _columns(requests)) is not None:
+        lower, upper, sizes = columns
+        order = np.lexsort((upper, lower))
+        order = order[(sizes[order] > 0) & (lower[order] < upper[order])]
+        begins = 1 + np.flatnonzero(lower[order][1:] >= np.maximum.accumulate(upper[order])[:-1])
+        yield from (part.tolist() for part in np.split(order, begins) if len(part))
+        return
     live = [i for i, r in enumerate(requests) if r.size and r.lower < r.upper]
     live.sort(key=lambda i: (requests[i].lower, requests[i].upper))
     part: list[int] = []
@@ -111,6 +137,26 @@ def components(requests: Sequence[Request]) -> Iterator[list[int]]:
         part.append(i)
     if part:
         yield part
+
+
+def large_first(requests: Sequence[Request], numbers: list[int]) -> list[int]:
+    """The numbers in order of falling size; of equals the earlier first."""
+    if len(numbers) > MANY and (columns := _columns(requests)) is not None:
+        lower, upper, sizes = (column[numbers] for column in columns)
+        order: list[int] = np.asarray(numbers)[np.lexsort((upper, lower, -sizes))].tolist()
+        return order
+    return sorted(numbers, key=lambda i: (-requests[i].size, requests[i].lower, requests[i].upper))
+
+
+def _columns(requests: Sequence[Request]) -> tuple[NDArray[np.int64], ...] | None:
+    """Lower, upper and size as arrays, where there are many and 64 bits hold all that is summed up."""
+    if len(requests) <= MANY:
+        return None
+    columns = list(zip(*requests, strict=True))[1:]
+    most = max(-min(columns[0]), max(columns[1]), 2 * sum(columns[2]))
+    if most >= 1 << 62:
+        return None
+    return tuple(np.array(column, dtype=np.int64) for column in columns)
 
 
 def sections_of(requests: Sequence[Request]) -> Sections:

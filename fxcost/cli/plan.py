@@ -55,11 +55,12 @@ def plan(
         if amount < 0:
             raise SpecError(f"--capacity {text}: expected zero bytes or more")
         banks.append(math.floor(amount))
-    source = read_buffers(buffers)
-    for note in source.notes:
-        complain(f"{buffers}: {note}")
     room = banks[0] if len(banks) == 1 else banks or None
     with progress() as show:
+        show(f"reading {buffers}")
+        source = read_buffers(buffers)
+        for note in source.notes:
+            complain(f"{buffers}: {note}")
         show(f"placing {len(source.requests):,} buffers, at most {time_limit:g} s")
         found = plan_buffers(
             source.requests, room, alignment=math.lcm(alignment, source.alignment), time_limit=time_limit

@@ -71,6 +71,9 @@ __all__ = [
     "under_runtime",
 ]
 
+SHORT_RUNTIMES: Final = {"tflm": "tflite-micro"}
+"""Short names of runtimes."""
+
 MAX_FILE_BYTES: Final = 64 * 1024
 """Shipped targets take about 2 KB."""
 
@@ -104,6 +107,7 @@ def load_target(name_or_path: str | PathLike[str]) -> Target:
 
 def under_runtime(target: Target, runtime: str) -> Target:
     """The machine under another runtime, whose efficiency must be shipped for the class; raises UnknownName."""
+    runtime = SHORT_RUNTIMES.get(runtime, runtime)
     raw = hw_targets.read_runtime(target.kind, runtime)
     kept = tuple(
         figures

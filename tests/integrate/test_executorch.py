@@ -35,7 +35,7 @@ class Scaled(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("seen", torch.zeros(3))
+        self.seen = nn.Buffer(torch.zeros(3))
         self.layer = nn.Linear(7, 5)
 
     def forward(self, x: Tensor) -> Tensor:
