@@ -17,6 +17,7 @@ DOCUMENTS: Mapping[str, tuple[str, ...]] = {
     "compare": ("comparison",),
     "fit": ("fit",),
     "arena": ("arena",),
+    "patch": ("patches",),
     "crossover": ("crossovers",),
     "schedule": ("schedule", "orders"),
     "check": ("check_result",),
