@@ -16,8 +16,8 @@ from fxcost.ir.graph import Graph
 from fxcost.ir.types import TensorType
 from fxcost.ir.widths import activation_bytes
 from fxcost.passes.latency import target_of
-from fxcost.passes.micro_operators import MicroGraph, MicroOperator, trained_for_format
-from fxcost.passes.micro_runtimes import RUNTIMES, Runtime, flash_rows, padded, persistent
+from fxcost.passes.micro_operators import UNKNOWN, MicroGraph, MicroOperator, trained_for_format
+from fxcost.passes.micro_runtimes import KEPT, RUNTIMES, Runtime, flash_rows, padded, persistent
 from fxcost.passes.peak import largest
 from fxcost.pipeline import Facts, register_pass
 
@@ -51,7 +51,8 @@ class Arena:
     apart    buffers beside them, by name
     tail     structures at the persistent end
     flash    what lies in flash, by part
-    unknown  operators that the runtime's format does not have: their buffers are in the head, the rest is a lower bound
+    unknown  operators that the runtime's format does not have, or whose kernels keep what is not known: their results
+             are in the head, the rest is a lower bound
     """
 
     runtime: str
@@ -112,8 +113,17 @@ def arena_of(
         tail=persistent(micro, runtime, pointer) if runtime.keeps else ZERO,
         flash=flash_rows(micro),
         lives=lives,
-        unknown=micro.unknown,
+        unknown=_unknown(micro, runtime),
     )
+
+
+def _unknown(micro: MicroGraph, runtime: Runtime) -> dict[str, int]:
+    """Operators outside the format, and those whose kernels keep what is not known here."""
+    found = dict(micro.unknown)
+    for operator in micro.operators:
+        if runtime.keeps and operator.kind not in {UNKNOWN, *KEPT}:
+            found[operator.op] = found.get(operator.op, 0) + 1
+    return found
 
 
 def lives_of(operators: list[MicroOperator], micro: MicroGraph, runtime: Runtime) -> list[Life]:
