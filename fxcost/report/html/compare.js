@@ -1,7 +1,5 @@
 // The comparison page: one chart along one size, the values at the size chosen, and which model is least where.
 
-let last = {};
-let waiting = false;
 const shown = {
   metric: Math.max(0, METRICS.findIndex(({ name }) => name === data.metric)), wrt: data.symbols.findIndex(({ name }) => name === data.wrt),
   logX: false, logY: false, from: null, to: null,
@@ -17,19 +15,6 @@ function rangeOf(symbol, size) {
   const automatic = Math.max(2 * Number(size ?? symbol.start), low + 64 * symbol.step);
   const high = Math.min(shown.to ?? automatic, symbol.max === null ? Number.MAX_SAFE_INTEGER : Number(symbol.max));
   return [low, Math.max(high, low + symbol.step)];
-}
-
-function redraw() {
-  waiting = false;
-  const started = performance.now();
-  last = resolve(typed);
-  last.masked = Object.entries(last.problems).map(([name, why]) => `${name} ${why}`);
-  refreshSizes(last);
-  const metric = METRICS[shown.metric];
-  const lines = linesOf(metric);
-  renderLines(metric, lines);
-  renderValues(metric, lines);
-  document.documentElement.dataset.redrawMs = (performance.now() - started).toFixed(2);
 }
 
 function renderLines(metric, lines) {
@@ -89,17 +74,6 @@ function renderLeast(metric, lines, sizes, symbol) {
     data.proven.length > 0 && html("ul", {}, ...data.proven.map((line) => html("li", {}, line))));
 }
 
-function recoloured() {
-  forget();
-  changed();
-}
-
-function changed() {
-  if (waiting) return;
-  waiting = true;
-  requestAnimationFrame(redraw);
-}
-
 // -- controls --------------------------------------------------------------------------------------------------------
 function buildChoices() {
   const check = (id, label, key) => html("p", {}, html("label", {}, html("input", { id, type: "checkbox", checked: shown[key], onchange: (event) => {
@@ -153,10 +127,12 @@ buildSizes(changed);
 buildChoices();
 buildTheme(recoloured);
 renderNotes();
-redraw();
-addEventListener("resize", () => {
-  forget();
-  resizeCharts();
-  changed();
+begin(() => {
+  last = resolve(typed);
+  last.masked = Object.entries(last.problems).map(([name, why]) => `${name} ${why}`);
+  refreshSizes(last);
+  const metric = METRICS[shown.metric];
+  const lines = linesOf(metric);
+  renderLines(metric, lines);
+  renderValues(metric, lines);
 });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recoloured);

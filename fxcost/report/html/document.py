@@ -20,10 +20,14 @@ from typing import Any
 
 from fxcost.report.files import whole
 
-SHARED = ("exact", "numbers", "formula", "model", "dom", "controls", "chart")
+COMPUTING = ("exact", "numbers", "formula", "model")
+DRAWING = ("dom", "controls", "chart", "redraw")
 SCRIPTS: Mapping[str, tuple[str, ...]] = {
-    "report": (*SHARED, "totals", "machines", "timeline", "roofline", "treemap", "tree", "notes", "report"),
-    "compare": ("exact", "numbers", "formula", "model", "lines", "dom", "controls", "chart", "compare"),
+    "report": (
+        *(*COMPUTING, *DRAWING),
+        *("totals", "machines", "timeline", "roofline", "treemap", "tree", "notes", "report"),
+    ),
+    "compare": (*COMPUTING, "lines", *DRAWING, "compare"),
 }
 """Our own scripts by kind of page, in the order in which they stand in it."""
 
@@ -75,7 +79,8 @@ def document(kind: str, title: str, data: Mapping[str, Any], functions: str) -> 
             "form-action 'none'",
         ]
     )
-    text = Template(asset(f"{kind}.html")).substitute(
+    text = Template(asset("page.html")).substitute(
+        body=asset(f"{kind}.html"),
         title=escape(title),
         policy=escape(policy),
         styles="\n".join(f"<style>{style}</style>" for style in styles),
