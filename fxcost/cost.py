@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fxcost.errors import SpecError, UnknownName, nearest
 from fxcost.formulas import one_left
 from fxcost.in_orders import InOrders
+from fxcost.in_patches import InPatches
 from fxcost.ir.predicate import Predicate
 from fxcost.ir.symbols import check_point
 from fxcost.on_machines import OnMachines
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Cost(OnMachines, InOrders):
+class Cost(OnMachines, InOrders, InPatches):
     """What a model costs, as formulas in its symbols. Made by `analyze`."""
 
     def solve(

@@ -15,10 +15,11 @@ from itertools import pairwise
 from typing import TypeVar
 
 from fxcost.errors import SpecError
+from fxcost.ir.patches import Box
 from fxcost.ops.locality import Local
 from fxcost.passes._patch_setting import Setting, cuts
 from fxcost.passes._patch_sweep import Candidate, Grid, Sweep
-from fxcost.passes._patch_tiles import touched
+from fxcost.passes._patch_tiles import stage_of, touched
 
 SQUARES = tuple(Grid(n, n) for n in range(2, 9))
 STRIPS = tuple(Grid(n) for n in (2, 3, 4, 6, 8, 12, 16))
@@ -173,8 +174,59 @@ def traffic_of(setting: Setting, stages: Sequence[Candidate]) -> Traffic:
             for index in local.moving:
                 read += _bytes(setting, node.operands[index], places)
             weights += setting.traffic[tile.position][2] * patches
+        copied += _copied(setting, stage)
     return Traffic(read, write, weights, copied)
+
+
+def _copied(setting: Setting, stage: Candidate) -> int:
+    """Bytes read and written by copies; a runtime that pads on the way and writes in place only keeps rows."""
+    moved = 0
+    for patch in stage_of(setting, stage).patches:
+        for call in patch.calls:
+            node, local = setting.graph.nodes[call.node], setting.local[call.node]
+            result = node.results[0].id
+            if call.kept is not None:
+                moved += 2 * _bytes(setting, result, Box(call.kept, call.made.columns).area)
+            if call.joined is not None and not setting.direct:
+                moved += 2 * _bytes(setting, result, Box(call.joined, call.made.columns).area)
+            tile = next((read.box for read in call.reads if read.box is not None), None)
+            bordered = isinstance(local, Local) and local.form == "window" and any(call.border)
+            if bordered and tile is not None and not setting.direct:
+                above, below, left, right = call.border
+                height, width = (stop - first for first, stop in (tile.rows, tile.columns))
+                whole = (height + above + below) * (width + left + right)
+                moved += _bytes(setting, node.operands[0], height * width + whole)
+        if not setting.direct:
+            moved += sum(2 * _bytes(setting, store.value, store.box.area) for store in patch.stores)
+    return moved
 
 
 def _bytes(setting: Setting, value: str, places: int) -> int:
     return (places * setting.shapes[value].bits + 7) // 8
+
+
+def one_stage(setting: Setting, grid: Grid, memory: int | None = None) -> list[Plan]:
+    """MCUNetV2's rule: one stage from the inputs to any cut, in these patches; the best of them, fewest MACs first.
+
+    With `memory`, those within so many bytes.
+    """
+    found = []
+    for stop in cuts(setting)[1:]:
+        if memory is not None and max(setting.alive[stop:], default=0) > memory:
+            continue
+        for stage in Sweep(setting, stop, grid).candidates({0}):
+            rest = setting.alive[stop:]
+            macs = stage.macs + sum(setting.macs[stop:])
+            found.append(_Label(max([setting.start, stage.peak, *rest]), macs, None, stage))
+    return [_plan(label) for label in _undominated(found) if memory is None or label.peak <= memory]
+
+
+def smallest_square(setting: Setting, memory: int, most: int = 16) -> Plan | None:
+    """The smallest p for which one stage of p x p patches stays within the bytes, with its fewest MACs; None without."""
+    if lower_bound(setting) > memory:
+        return None
+    for p in range(2, most + 1):
+        fitting = one_stage(setting, Grid(p, p), memory)
+        if fitting:
+            return fitting[0]
+    return None

@@ -23,9 +23,9 @@ LAYERS = (
     {"passes"},
     {"query"},
     {"report"},
-    {"schedule"},
+    {"schedule", "patching"},
     {"formulas"},
-    {"on_machines", "in_orders"},
+    {"on_machines", "in_orders", "in_patches"},
     {"page"},
     {"cost"},
     {"steps"},
@@ -42,7 +42,8 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 TORCH_SIDE = ("capture", "lower", "integrate")  # each may import from its left ...
 TORCH_SIDE_MAY_IMPORT = {"errors", "ir", "ops"}  # ... and these
-USES_TORCH_SIDE = {"schedule", "cost", "api", "models", "space", "calibration", "compiler", "edge", "cli", "__init__"}
+USES_TORCH_SIDE = {"schedule", "patching", "cost", "api", "models", "space", "calibration"}
+USES_TORCH_SIDE |= {"compiler", "edge", "cli", "__init__"}
 TORCH_PACKAGES = {"torch", "torchvision", "timm", "transformers"}
 SYMPY_BRIDGE = "fxcost.ir.sympy_bridge"
 

@@ -1,0 +1,92 @@
+"""A model cut into patches: least memory for a budget of MACs, fewest MACs for one of memory. A base of `Cost`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fxcost.errors import Infeasible, SpecError
+from fxcost.formulas import Formulas
+
+if TYPE_CHECKING:
+    from fxcost.patching import Patches
+
+OVERHEAD = 0.2
+"""MACs on top that are allowed where nobody says."""
+
+
+@dataclass(frozen=True)
+class InPatches(Formulas):
+    """Formulas, and what running patch by patch makes of the peak."""
+
+    def patch(
+        self,
+        at: Mapping[str, int] | None = None,
+        *,
+        memory: int | None = None,
+        overhead: float | None = None,
+        grids: Sequence[tuple[int, int]] | None = None,
+        cached: bool = True,
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> Patches:
+        """Which stretches to run patch by patch at a point.
+
+        With `memory`, the plan of fewest MACs within so many bytes; else the plan of least peak. `overhead` is the share
+        of MACs allowed on top (0.2 where nothing is said, 1.0 with `memory`). `grids` are the patches to try, rows x
+        columns; `cached` adds strips of rows that keep their halo instead of computing it twice. Raises SpecError where a
+        size is missing or a grid cuts nothing, Infeasible where no plan keeps to the budgets.
+        """
+        from fxcost.passes._patch_setting import setting_of
+        from fxcost.passes._patch_sweep import Grid
+        from fxcost.passes.patch import CACHED, MOST_OVERHEAD, SQUARES, STRIPS, frontier
+        from fxcost.passes.patch_plan import patch_plan
+        from fxcost.patching import Patches
+
+        if overhead is not None and overhead < 0:
+            raise SpecError(f"overhead={overhead:g}: expected a share of MACs, zero or more")
+        here, point = self._within(self._point(at or {}))
+        setting = setting_of(here.graph, here.facts, point)
+        chosen = [*SQUARES, *STRIPS] if grids is None else [Grid(rows, columns) for rows, columns in grids]
+        if cached:
+            chosen += CACHED if grids is None else [Grid(rows, cached=True) for rows, columns in grids if columns == 1]
+        limit = overhead if overhead is not None else OVERHEAD if memory is None else MOST_OVERHEAD
+        plans = frontier(setting, chosen, limit, progress)
+        fitting = [plan for plan in plans if memory is None or plan.peak <= memory]
+        if not fitting:
+            raise Infeasible(
+                f"no patches keep {self.graph.name} within {memory:,} bytes at up to {limit:.0%} more MACs: the least peak "
+                f"found is {plans[-1].peak:,}"
+            )
+        plan = fitting[-1] if memory is None else fitting[0]
+        certificate = (
+            f"best of all plans in traced order with up to {limit:.0%} more MACs whose stages begin and end between "
+            f"layers, over {len(chosen)} grids"
+        )
+        return Patches(**vars(patch_plan(setting, plan, plans, certificate)))
+
+    def smallest_patches(self, memory: int, at: Mapping[str, int] | None = None) -> Patches:
+        """One stage of p x p patches from the input on, as MCUNetV2 runs it, with the smallest p within so many bytes.
+
+        Raises SpecError where a size is missing, Infeasible where no p up to 16 is enough.
+        """
+        from fxcost.passes._patch_setting import setting_of
+        from fxcost.passes._patch_sweep import Grid
+        from fxcost.passes.patch import Plan, one_stage, smallest_square
+        from fxcost.passes.patch_plan import patch_plan
+        from fxcost.patching import Patches
+
+        here, point = self._within(self._point(at or {}))
+        setting = setting_of(here.graph, here.facts, point)
+        if setting.peak <= memory:
+            plain = Plan(setting.peak, setting.total_macs, ())
+            return Patches(**vars(patch_plan(setting, plain, (plain,), "it fits without patches")))
+        found = smallest_square(setting, memory)
+        if found is None:
+            raise Infeasible(
+                f"no single stage of p x p patches, p up to 16, keeps {self.graph.name} within {memory:,} bytes"
+            )
+        p = found.stages[0].grid.rows
+        plans = tuple(one_stage(setting, Grid(p, p), memory))
+        certificate = f"the smallest p for one stage of p x p patches: {p - 1} is not enough"
+        return Patches(**vars(patch_plan(setting, found, plans, certificate)))
