@@ -18,8 +18,8 @@ import fxcost
 from tests.support.commands import DATA, MODELS, Ran, answer, run, shell
 
 COMMANDS = (
-    *("report", "query", "solve", "sweep", "compare", "fit", "arena", "crossover", "explain", "schedule", "plan"),
-    *("check", "opt", "export", "schema", "calibrate", "targets", "ops"),
+    *("report", "query", "solve", "sweep", "compare", "fit", "arena", "crossover", "explain", "schedule", "patch"),
+    *("plan", "check", "opt", "export", "schema", "calibrate", "targets", "ops"),
 )
 RESNET_224 = "--at N=1,H=224,W=224"
 # As torchvision publishes them for 224 x 224: 1.814 GMAC and 11,689,512 parameters.
@@ -561,3 +561,20 @@ def test_a_model_that_does_nothing() -> None:
     text = answer(f"report {MODELS}:Nothing -i N,8 --at N=1")
     assert "0 MAC" in text
     assert "By module" not in text
+
+
+# -- patch ---------------------------------------------------------------------------------------------------------
+def test_patch_prints_a_plan_within_a_memory() -> None:
+    asked = f"patch {DATA / 'mobilenet_v2.mlir'} --at N=1,H=96,W=96 --activations int8 --grid 4x4 --recomputed"
+    found = json.loads(answer(f"{asked} --memory 100KB --json"))
+    assert found["peak"] <= 100_000 < found["plain_peak"]
+    assert found["macs"] > found["plain_macs"]
+    assert [(stage["rows"], stage["columns"]) for stage in found["stages"]] == [(4, 4)] * len(found["stages"])
+    text = answer(f"{asked} --memory 100KB")
+    assert f"{found['peak']:,}" in text
+    assert "4 x 4 patches" in text
+    refused = shell(f"{asked} --memory 1KB")
+    assert refused.code == 4
+    assert "the least peak found is" in refused.err
+    assert shell(f"{asked} --square").code == 2
+    assert shell(f"patch {DATA / 'mobilenet_v2.mlir'} --at N=1,H=96,W=96 --grid 1x1").code == 2
