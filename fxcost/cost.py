@@ -153,7 +153,7 @@ class Cost(OnMachines, InOrders, InPatches):
         Every quantity can be drawn there, on `targets` every latency and the energy as well; it opens with `metric`, and
         says what `compare` proves about it. Raises as `compare` does.
         """
-        from fxcost.page import check_drawn, comparison_lines, comparison_page, machines_of
+        from fxcost.page import check_drawn, comparison_lines, comparison_page, lines_of, machines_of
         from fxcost.query.compare import joint_symbols
 
         costs, machines = [self, *others], machines_of(targets, None)
@@ -161,11 +161,11 @@ class Cost(OnMachines, InOrders, InPatches):
         symbols = reduce(joint_symbols, (cost._sizes for cost in costs))
         point, ties = check_point(symbols, at or {}), dict(tie or {})
         wrt = wrt or one_left("a comparison is", symbols, point, ties)
-        on = [m.target for m in machines] if metric in RATE_UNITS else [None]
-        sides = [(cost, target) for cost in costs for target in on]
+        sides = lines_of(costs, machines if metric in RATE_UNITS else ())
+        (label, first, on), *others_ = sides
         found = [
-            self.compare(cost, metric, wrt, point, ties, (on[0], target) if on[0] and target else None)
-            for cost, target in sides[1:]
+            first.compare(cost, metric, wrt, point, ties, (on, target) if on and target else None, (label, name))
+            for name, cost, target in others_
         ]
         proven = [line for each in found for line in comparison_lines(each)]
         page = comparison_page(costs, metric, wrt, point, ties, machines, proven, _versions(), command)

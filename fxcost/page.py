@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from itertools import product
+from typing import TypeVar
 
 from fxcost.errors import SpecError
 from fxcost.ir.graph import Standing
@@ -23,6 +24,8 @@ from fxcost.report.summary import Summary
 from fxcost.schedule import Schedule
 from fxcost.target import Target, load_target
 
+C = TypeVar("C", bound=OnMachines)
+
 
 def report_page(
     cost: OnMachines,
@@ -36,7 +39,8 @@ def report_page(
 ) -> Page:
     """The page of one model: its formulas under several accountings and widths, on several machines."""
     machines = machines_of(targets, dtype)
-    options = settings_of(cost.options, ACCOUNTINGS if accountings is None else accountings)
+    every = [name for name in ACCOUNTINGS if cost.mode == "inference" or name != "fused"]
+    options = settings_of(cost.options, every if accountings is None else accountings)
     start = dict(summary.point or summary.at or {})
     settings = tuple(_setting(replace(cost, options=each), machines, start, tie) for each in options)
     regions = regions_of(cost)
@@ -156,11 +160,25 @@ def check_drawn(metric: str, machines: tuple[Machine, ...], costs: Sequence[OnMa
         raise SpecError(f"a page draws no {metric!r}: it is no quantity with a formula in every model")
 
 
+def lines_of(costs: Sequence[C], machines: Sequence[Machine]) -> list[tuple[str, C, Target | None]]:
+    """The lines that a page draws, each with its name: every cost, on every machine where there are any."""
+    named = zip(apart([cost.graph.name for cost in costs]), costs, strict=True)
+    if not machines:
+        return [(name, cost, None) for name, cost in named]
+    several = len(machines) > 1 or len(costs) == 1
+    return [
+        (" on ".join([name] * (len(costs) > 1) + [machine.name] * several), cost, machine.target)
+        for name, cost in named
+        for machine in machines
+    ]
+
+
 def comparison_lines(found: Comparison) -> list[str]:
     """What a comparison proves, a line for each answer."""
     given = ", ".join(f"{name}={value}" for name, value in found.given.items())
     aside = f" ({given})" if given else ""
-    standing = "" if found.standing == Standing.EXACT else f"; standing: {found.standing}"
+    lower = "lower, as figures are missing: nothing is proven about the true costs"
+    standing = {Standing.EXACT: "", Standing.LOWER: f"; standing {lower}"}.get(found.standing, f"; {found.standing}")
     return [f"{' beside '.join(found.names)}{aside}: {line}{standing}" for line in str(found).split("\n")]
 
 

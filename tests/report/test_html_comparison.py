@@ -83,6 +83,20 @@ def test_the_least_changes_where_python_proves_it() -> None:
     assert all(line.startswith("torchvision:resnet18 beside torchvision:mobilenet_v2 (N=1, W=H): ") for line in lines)
 
 
+def test_what_is_proven_names_the_lines_of_the_chart() -> None:
+    resnet, mobilenet = costs()
+    targets = ("t4", "stm32h743")
+    where: dict[str, Any] = {"metric": "roofline", "at": {"N": 1}, "tie": {"W": "H"}, "targets": targets}
+    page = resnet.compare_to_html([mobilenet], **where)
+    with node() as running:
+        [values] = ask(running, page, [{"metric": "roofline", "sizes": {"N": "1", "H": "9", "W": "9"}}])
+    labels = [label for label, _ in values]
+    assert len(set(labels)) == 4
+    proven = json.loads(data_of(page))["proven"]
+    assert {line.partition(" (N=1")[0] for line in proven} == {f"{labels[0]} beside {label}" for label in labels[1:]}
+    assert all("nothing is proven about the true costs" in line for line in proven if "stm32h743" in line)
+
+
 def test_compare_writes_a_page_of_several_models(tmp_path: Path) -> None:
     out = tmp_path / "page.html"
     model, other = DATA / "resnet18.mlir", DATA / "mobilenet_v2.mlir"
