@@ -7,8 +7,10 @@ size arithmetic leaves no nodes behind. Sizes that only the data decides become 
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -23,6 +25,7 @@ from fxcost.ir.predicate import Compare, Predicate
 from fxcost.ir.symbols import SymbolInfo, ranges_of
 from fxcost.ir.sympy_bridge import Untranslatable, from_sympy, predicate_from_sympy
 from fxcost.ir.types import ScalarType, TensorType, ValueType
+from fxcost.lower.control import CONTROL_FLOW, NOT_COUNTED, Sums, described, summed
 from fxcost.lower.fx import (
     arguments,
     decomposition,
@@ -181,7 +184,40 @@ class _Lowering:
             return
         if find(op) is None and self._taken_apart(node, place):
             return
+        flow = self._control_flow(node, op, place) if op in CONTROL_FLOW else None
+        if flow is not None:
+            self._emit(node, flow[0], example, place, flow[1])
+            return
         self._emit(node, op, example, place)
+
+    def _control_flow(self, node: Any, op: str, place: str) -> tuple[str, dict[str, Attribute]] | None:
+        """What stands for control flow, with the sums of its bodies; None where a body holds an unknown operator."""
+        bodies = [v for a in node.args if isinstance(v := self._raw(a), torch.fx.GraphModule)]
+        sums = [self._sums(body, f"{place}{node.name}/{i}/") for i, body in enumerate(bodies)]
+        known = [each for each in sums if each is not None]
+        if not bodies or len(known) < len(bodies):
+            return None
+        self.notes.append(f"control flow ({op}): {NOT_COUNTED}")
+        return described(op, node, known, self._size, self._decided)
+
+    def _sums(self, body: torch.fx.GraphModule, scope: str) -> Sums | None:
+        """What one run of a body costs; its nodes stay out of the graph."""
+        outer, self.nodes, saved = self.nodes, [], dict(self.values)
+        for inner in body.graph.nodes:
+            example = inner.meta.get("val")
+            if inner.op == "placeholder" and isinstance(example, torch.Tensor):
+                self._define(inner.name, unique(f"{scope}{inner.name}".replace("/", "."), self.types), example)
+            elif inner.op == "placeholder":
+                self.values[inner.name] = self._attribute(example)
+        self._body(body, scope)
+        nodes, self.nodes, self.values = self.nodes, outer, saved
+        return summed(nodes, self.types)
+
+    def _decided(self, most: int | None) -> Expr:
+        """A symbol for what only the data decides: how often a loop runs, which branch is taken."""
+        name = f"{DATA_PREFIX}{len(self.data)}"
+        self.data[name] = SymbolInfo(name, min=0, max=most, kind="data")
+        return symbol(name)
 
     def _wrapped(self, node: Any, place: str) -> bool:
         """A wrapper (no_grad, autocast) costs what its body costs."""
@@ -219,13 +255,16 @@ class _Lowering:
         self.values |= saved
         self.values[node.name] = tuple(result) if isinstance(result, list) else result
 
-    def _emit(self, node: Any, op: str, example: Any, place: str) -> None:
+    def _emit(
+        self, node: Any, op: str, example: Any, place: str, more: Mapping[str, Attribute] = MappingProxyType({})
+    ) -> None:
         name = unique(f"{place}{node.name}".replace("/", "."), self.types)
         operands: list[str] = []
         slots: list[str] = []
         attrs: dict[str, Attribute] = {}
         for slot, argument in arguments(node):
             self._argument(slot, argument, operands, slots, attrs)
+        attrs |= more
         schema = getattr(node.target, "_schema", None)
         memory = effects(schema, slots) if schema is not None else NO_EFFECTS
         results = self._results(name, node.name, example)
