@@ -109,6 +109,8 @@ def _load_of_many(columns: tuple[NDArray[np.int64], ...], alignment: int) -> int
     lower, upper, sizes = columns
     sizes = -(-sizes // alignment) * alignment
     live = lower < upper
+    if not live.any():
+        return int(sizes.max(initial=0))
     times = np.concatenate([lower[live], upper[live]])
     order = np.argsort(times, kind="stable")
     alive = np.cumsum(np.concatenate([sizes[live], -sizes[live]])[order])
@@ -152,7 +154,7 @@ def _columns(requests: Sequence[Request]) -> tuple[NDArray[np.int64], ...] | Non
     """Lower, upper and size as arrays, where there are many and 64 bits hold all that is summed up."""
     if len(requests) <= MANY:
         return None
-    columns = list(zip(*requests, strict=True))[1:]
+    columns = [r.lower for r in requests], [r.upper for r in requests], [r.size for r in requests]
     most = max(-min(columns[0]), max(columns[1]), 2 * sum(columns[2]))
     if most >= 1 << 62:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from fxcost.ir.evaluate import evaluate
 from fxcost.ir.reader import parse_expr
 from fxcost.ir.text_reader import read_graph
+from fxcost.passes.memory_plan_check import check_plan
+from fxcost.passes.memory_plan_csv import read_buffers
 from fxcost.passes.schedule_check import check_schedule
 from fxcost.pipeline import Facts
 from tests.support.commands import DATA, answer, run, shell
@@ -81,6 +84,15 @@ def test_the_program_in_its_best_order_is_written(tmp_path: Path) -> None:
     assert ran.code == 0
     assert "holds no weights" in ran.err
     assert shell(f"query {path} macs").out == shell("query MODELS:mlp -i N,8 macs").out
+
+
+def test_addresses_in_the_best_order_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "plan.csv"
+    text = answer(f"schedule DATA/resnet18.mlir --at N=1,H=64,W=64 --plan {path} --alignment 16")
+    assert re.search(r"^arena +\d", text, re.MULTILINE)
+    read = read_buffers(path)
+    offsets = {row[0]: int(row[-1]) for row in read.rows}
+    assert check_plan(read.requests, offsets, alignment=16)[0] >= max(request.size for request in read.requests)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fxcost.cli.analysis import analyze, check_free
-from fxcost.cli.application import app, check_writable, complain, progress, say
+from fxcost.cli.application import app, check_writable, complain, progress, say, write
 from fxcost.cli.options import AsJson, Asked, Tie, takes_model
 from fxcost.errors import SpecError
 
@@ -32,10 +32,17 @@ def schedule(
         Path | None,
         typer.Option("--plot", metavar="FILE.png|svg", help="Draw memory over execution, traced against best order."),
     ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option("--plan", metavar="PLAN.csv", help="Give every buffer an address, too: other orders if need be."),
+    ] = None,
+    alignment: Annotated[
+        int, typer.Option("--alignment", metavar="BYTES", min=1, help="Addresses are multiples of this.")
+    ] = 1,
     as_json: AsJson = False,
 ) -> None:
     """The execution order that needs least memory, with a proof."""
-    for path in filter(None, (output, plot)):
+    for path in filter(None, (output, plot, plan)):
         check_writable(path)
     if plot is not None:
         from fxcost.report.pictures import check_picture
@@ -46,8 +53,10 @@ def schedule(
     check_free(cost, wanted)
     open_sizes = [s.name for s in graph.symbols if s.kind == "size" and s.name not in (point or {})]
     if wanted is not None or tie or open_sizes:
-        if output is not None or plot is not None:
-            raise SpecError(f"an order is written and drawn for one point: give {', '.join(open_sizes)} with --at")
+        if output is not None or plot is not None or plan is not None:
+            raise SpecError(
+                f"an order is written, drawn and planned for one point: give {', '.join(open_sizes)} with --at"
+            )
         from fxcost.ir.specs import parse_ties
         from fxcost.report.orders import orders_json, orders_text
 
@@ -60,6 +69,10 @@ def schedule(
     with progress() as show:
         show(f"looking for the best order, at most {time_limit:g} s")
         found = cost.schedule(point, time_limit)
+        if plan is not None:
+            show("placing its buffers")
+            placed = found.plan(alignment=alignment, time_limit=time_limit)
+            found = placed.schedule
     if output is not None:
         cost.save(output, point, found)
         if not asked.model.endswith(".pt2"):
@@ -68,4 +81,11 @@ def schedule(
             )
     if plot is not None:
         found.plot(plot)
+    if plan is not None:
+        from fxcost.passes.memory_plan_csv import plan_csv
+        from fxcost.report.memory_plan import plan_text
+
+        write(plan, plan_csv(placed))
     say(schedule_json(graph, found, found.timelines()) if as_json else schedule_text(graph, found))
+    if plan is not None and not as_json:
+        say(plan_text(placed))

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 import fxcost
 from fxcost.errors import Infeasible, SpecError
+from fxcost.passes import memory_plan_problem
 from fxcost.passes.memory_plan import Plan, plan
 from fxcost.passes.memory_plan_check import check_plan
 from fxcost.passes.memory_plan_csv import read_buffers
-from fxcost.passes.memory_plan_problem import Request, load_bound, padded
+from fxcost.passes.memory_plan_problem import Request, components, large_first, load_bound, padded
 from tests.support.packings import Buffer, guillotine, pinwheels
 
 INSTANCES = Path(__file__).parents[1] / "data" / "minimalloc"
@@ -286,6 +287,36 @@ def test_any_number_of_buffers_gets_a_plan() -> None:
     assert found.lower_bound == found.load_bound == load_bound(found.buffers)
     together = plan([(str(i), 0, 1, 3) for i in range(20_000)], time_limit=2)
     assert (together.height, together.optimal) == (60_000, True)
+
+
+def test_arrays_say_what_loops_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many buffers go through arrays: the same load, parts and order, with idle, empty and aligned ones among them."""
+    for seed in range(200):
+        rng = random.Random(seed)
+        buffers = tuple(
+            Request(str(i), lo := rng.randrange(-5, 60), lo + rng.randint(0, 6), rng.choice((0, 1, 7, 10**15)))
+            for i in range(rng.randint(1, 30))
+        )
+        for alignment in (1, 16):
+            monkeypatch.setattr(memory_plan_problem, "MANY", 50_000)
+            loops = load_bound(buffers, alignment), [sorted(part) for part in components(buffers)]
+            sizes = [buffers[i].size for i in large_first(buffers, list(range(len(buffers))))]
+            monkeypatch.setattr(memory_plan_problem, "MANY", 0)
+            assert (load_bound(buffers, alignment), [sorted(part) for part in components(buffers)]) == loops
+            assert [buffers[i].size for i in large_first(buffers, list(range(len(buffers))))] == sizes
+
+
+@pytest.mark.slow
+def test_very_many_buffers_keep_to_the_time_limit() -> None:
+    """Sixty thousand without any time: a plan all the same, by rounded sizes; with time a better one."""
+    rng = random.Random(0)
+    buffers = [
+        (str(i), lo := rng.randrange(60_000), lo + rng.randint(1, 200), rng.randint(1, 999)) for i in range(60_000)
+    ]
+    hurried = plan(buffers, time_limit=0)
+    assert check_plan(hurried.buffers, hurried.offsets) == (hurried.height,)
+    assert hurried.stopped == "time limit"
+    assert plan(buffers, time_limit=60).height < hurried.height
 
 
 def test_nothing_to_place() -> None:
