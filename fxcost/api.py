@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fxcost.lower.model import Source
 
 Progress = Callable[[str], None]
-MODES = ("inference",)
+MODES = ("inference", "training")
 NOT_CHECKED = "no self-check: no other size was found that the eager model runs at without values"
 
 
@@ -45,6 +45,7 @@ def analyze(
     activations: str | None = None,
     device: str = "cpu",
     mode: str = "inference",
+    loss: Callable[[Any], Any] | None = None,
     strict: bool = False,
     check: bool = True,
     name: str | None = None,
@@ -62,7 +63,10 @@ def analyze(
         weights: width of parameters (`int8`), or widths by name pattern.
         activations: width of floating activations.
         device: whose strides decide what copies: cpu or meta.
-        mode: inference.
+        mode: inference, or training: forward, backward and update of one step. A model that is in train mode keeps what
+            its parts are in, another one is put into train mode; parameters without `requires_grad` stay frozen.
+        loss: for training, the loss as a function of the model's outputs, a single number; without one the sum of all
+            floating outputs.
         strict: raise UnknownOps instead of reporting lower bounds.
         check: compare the count with one eager run at another size.
         name: what to call the model.
@@ -72,6 +76,10 @@ def analyze(
     """
     if mode not in MODES:
         raise SpecError(f"mode={mode!r} is not one of {', '.join(MODES)}{nearest(mode, MODES)}")
+    if loss is not None and mode != "training":
+        raise SpecError("a loss is that of a training step: give mode='training' as well")
+    if mode == "training" and accounting == "fused":
+        raise SpecError("accounting='fused' is that of an inference runtime; a training step is eager or inplace")
     options = Options(
         accounting=accounting,
         inputs=inputs,
@@ -85,7 +93,10 @@ def analyze(
         program = _read_text(model, specs)
         cost = Cost(program.graph, options, mode, variants=program.variants)
     else:
-        cost = captured(model, specs, kwargs, options, name, None, check=check, progress=progress)
+        step = (loss,) if mode == "training" else None
+        cost = captured(model, specs, kwargs, options, name, None, check=check, step=step, progress=progress)
+    if mode == "training" and "saved_activations" not in cost.quantities:
+        raise SpecError(f"{cost.graph.name} holds no backward pass; give the model itself to analyse its training step")
     if strict:
         cost.check_strict()
     return cost
@@ -100,25 +111,30 @@ def captured(
     point: Mapping[str, int] | None,
     *,
     check: bool = False,
+    step: tuple[Callable[[Any], Any] | None] | None = None,
     progress: Progress = lambda _: None,
 ) -> Cost:
-    """Capture a model, at a point where one is given; with `check`, settle its guards and compare with an eager run."""
-    from fxcost.lower.model import capture_graph
+    """Capture a model, at a point where one is given; with `check`, settle its guards and compare with an eager run.
 
-    source = capture_graph(model, specs, kwargs, name=name, point=point, progress=progress)
+    `step` asks for a training step and holds its loss, or None.
+    """
+    from fxcost.lower.model import Training, capture_graph
+
+    training = None if step is None else Training(step[0])
+    source = capture_graph(model, specs, kwargs, name=name, point=point, training=training, progress=progress)
     origin = Origin(
-        lambda at: captured(model, specs, kwargs, options, source.graph.name, at),
+        lambda at: captured(model, specs, kwargs, options, source.graph.name, at, step=step),
         source.seconds,
         source.program,
         source.origins,
     )
-    cost = Cost(source.graph, options, "inference", (), origin)
+    cost = Cost(source.graph, options, "inference" if step is None else "training", (), origin)
     if not check:
         return cost
 
     def slice_at(pins: Mapping[str, int]) -> Source:
         """The model with some symbols fixed."""
-        return capture_graph(model, specs, kwargs, name=source.graph.name, pins=pins)
+        return capture_graph(model, specs, kwargs, name=source.graph.name, pins=pins, training=training)
 
     cost = _over_regions(_verified(cost, slice_at, progress), slice_at, progress)
     if source.eager_count is None:

@@ -16,6 +16,7 @@ from fxcost.ir.symbols import SymbolInfo, check_point
 from fxcost.passes.cost import Costs
 from fxcost.passes.liveness import Liveness, Owner, owner
 from fxcost.passes.totals import COUNTED, IN_MEMORY, UNITS, Totals
+from fxcost.passes.training import TRAINING_UNITS
 from fxcost.pipeline import DEFAULTS, Facts, Options
 from fxcost.query.breakdown import METRICS, ModuleRow, NodeRow, flatten, module_tree, node_rows, op_sums
 from fxcost.query.explain import Explanation, explain_node, find_nodes
@@ -26,6 +27,8 @@ from fxcost.query.table import Table
 
 if TYPE_CHECKING:
     from fxcost.query.crossover import Question
+
+_NAMES = {**UNITS, **TRAINING_UNITS}
 
 
 @dataclass(frozen=True)
@@ -119,14 +122,14 @@ class Formulas:
             name: total_over_regions(value, [(ones, found[name]) for ones, found in special], self._excluded)
             for name, value in totals.values.items()
         }
-        return {name: self._quantity(name, values[name], totals) for name in UNITS}
+        return {name: self._quantity(name, values[name], totals) for name in _NAMES if name in values}
 
     def _quantity(self, name: str, value: Expr, totals: Totals) -> Quantity:
         standing = self.standing if name in COUNTED else self.graph.standing
         domain = self._domain + (totals.guards if name in IN_MEMORY else ())
         symbols = tuple(s for s in self.graph.symbols if s.kind == "size" or s.name in value.symbols)
         again = self._recaptured if self.origin.again is not None else None
-        return Quantity(name, UNITS[name], value, standing, domain, symbols, self.graph.pinned, again)
+        return Quantity(name, _NAMES[name], value, standing, domain, symbols, self.graph.pinned, again)
 
     def _recaptured(self, name: str, point: Mapping[str, int]) -> int:
         value = self.recapture(point).total(name).at(point)
@@ -141,13 +144,17 @@ class Formulas:
 
     def total(self, name: str) -> Quantity:
         """The quantity called `name`; raises UnknownName with the nearest names."""
+        if name not in self.quantities and name in TRAINING_UNITS:
+            raise UnknownName(f"{name} is that of a training step: analyse with mode='training' (--mode training)")
         if name not in self.quantities:
             raise UnknownName(f"there is no quantity {name!r}{nearest(name, self.quantities)}")
         return self.quantities[name]
 
     def __getattr__(self, name: str) -> Quantity:
-        if name in UNITS:
+        if name in UNITS or (name in TRAINING_UNITS and name in self.quantities):
             return self.quantities[name]
+        if name in TRAINING_UNITS:
+            raise AttributeError(f"{name} is that of a training step: analyse with mode='training'")
         raise AttributeError(f"Cost has no attribute {name!r}{nearest(name, [*UNITS, *dir(type(self))])}")
 
     def arithmetic_intensity(self, **sizes: int) -> Fraction:

@@ -124,7 +124,8 @@ def _again(model: Any, specs: Any, options: Mapping[str, Any], cost: Cost, at: M
     """Capture at another point, here and not in a worker."""
     from fxcost.capture.worker import built
 
-    return api.captured(built(model), specs, options.get("kwargs"), cost.options, cost.graph.name, at)
+    step = (options.get("loss"),) if cost.mode == "training" else None
+    return api.captured(built(model), specs, options.get("kwargs"), cost.options, cost.graph.name, at, step=step)
 
 
 def _name_of(model: Any, cost: Cost | None) -> str:

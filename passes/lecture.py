@@ -49,7 +49,7 @@ def lecture(graph: Graph, facts: Facts) -> Lecture:
     for position, node in enumerate(graph.nodes):
         sources = list(dict.fromkeys(home[o] for o in node.operands if o in home))
         results = [v for v in node.results if isinstance(v.type, TensorType)]
-        if not sources or not results:
+        if not sources or not results or node.phase != "forward":
             continue
         if len(sources) == 1 and _folds(costs.rows[position].kind, node, graph, storage):
             home |= {v.id: sources[0] for v in results}

@@ -17,6 +17,7 @@ from fxcost.passes.experts import Experts
 from fxcost.passes.fuse import Groups
 from fxcost.passes.lecture import Lecture
 from fxcost.passes.peak import Peak, by_case
+from fxcost.passes.training import Training
 from fxcost.pipeline import Facts, register_pass
 
 UNITS: Mapping[str, str] = MappingProxyType(
@@ -58,11 +59,13 @@ COUNTED = frozenset(
         "total_activations",
         "peak_activations",
         "peak_memory_with_scratch",
+        "macs_forward",
+        "macs_backward",
     ]
 )
 """Quantities that an operator without a rule turns into lower bounds; sizes of values are known without one."""
 
-IN_MEMORY = frozenset(["peak_memory", "peak_memory_with_scratch", "activation_bytes"])
+IN_MEMORY = frozenset(["peak_memory", "peak_memory_with_scratch", "activation_bytes", "saved_activations"])
 """Quantities whose formula rests on storage conditions, besides the graph's domain."""
 
 
@@ -78,7 +81,7 @@ class Totals:
 @register_pass(
     "totals",
     provides=Totals,
-    requires=(Costs, Groups, Buffers, Peak, Lecture, Experts),
+    requires=(Costs, Groups, Buffers, Peak, Lecture, Experts, Training),
     options=("weights", "activations", "accounting"),
 )
 def totals(graph: Graph, facts: Facts) -> Totals:
@@ -115,6 +118,7 @@ def totals(graph: Graph, facts: Facts) -> Totals:
         "weight_bytes": total(g.weight_bytes for g in groups),
         "input_bytes": _tensor_bytes(graph, inputs, options.activations),
         "output_bytes": _tensor_bytes(graph, set(graph.outputs) - graph.state_of.keys(), options.activations),
+        **facts[Training].values,
     }
     by_dtype: dict[str, int] = {}
     for state in parameters:

@@ -38,6 +38,30 @@ def _attention(query: Shape, key: Shape, value: Shape, *_: Any, **__: Any) -> in
     return 2 * prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
 
 
+def _attention_backward(_upstream: Shape, query: Shape, key: Shape, value: Shape, *_: Any, **__: Any) -> int:
+    """Five products: the scores again, then the gradients of scores, values, queries and keys."""
+    return 2 * prod(query[:-1]) * key[-2] * (3 * query[-1] + 2 * value[-1])
+
+
+def _convolution_backward(
+    upstream: Shape,
+    source: Shape,
+    weight: Shape,
+    _bias: Any,
+    _stride: Any,
+    _padding: Any,
+    _dilation: Any,
+    transposed: bool,
+    _output_padding: Any,
+    _groups: int,
+    wanted: Sequence[bool],
+    **__: Any,
+) -> int:
+    """The forward product once for each gradient wanted; torch's own formula takes every group for the whole."""
+    swept = source if transposed else upstream
+    return 2 * (wanted[0] + wanted[1]) * swept[0] * prod(swept[2:]) * prod(weight)
+
+
 def _layer(steps: Shape, first: Shape, second: Shape, *_: Any, **__: Any) -> int:
     """One recurrent layer and direction in the CPU's library: both matrices at every step of every sequence."""
     return 2 * prod(steps[:-1]) * (prod(first) + prod(second))
@@ -51,8 +75,10 @@ def _blind_spots() -> dict[Any, Callable[..., int]]:
         torch.ops.aten.vdot: _vector,
         torch.ops.aten.addmv: _after_bias,
         torch.ops.aten._grouped_mm: _grouped,
+        torch.ops.aten.convolution_backward: _convolution_backward,
         torch.ops.aten.mkldnn_rnn_layer: _layer,
         torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
     }
     fallback = getattr(torch.ops.transformers, "grouped_mm_fallback", None)  # there once transformers is imported
     return found if fallback is None else {**found, fallback: _grouped}

@@ -26,6 +26,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import _pytree as pytree
 
 from fxcost.capture.inputs import classify, dynamic_dims, example_points, own_sizes, tensors, with_hints
+from fxcost.capture.kernels import kernels_unasked
 from fxcost.capture.quiet import muffled
 from fxcost.capture.recurrence import steps_skipped
 from fxcost.capture.sizes import sizes_in_tensors
@@ -71,6 +72,17 @@ class Request:
     symbols: Mapping[str, SymbolInfo]
     device: str
     prefix: str = ""
+    fakes: FakeTensorMode | None = None
+    """Training: the mode that the module's tensors belong to; gradients are on then."""
+
+    @contextmanager
+    def world(self) -> Iterator[None]:
+        """Where inputs are made and the module runs."""
+        with ExitStack() as stack:
+            if self.fakes is not None:
+                stack.enter_context(torch.enable_grad())
+                stack.enter_context(self.fakes)
+            yield
 
 
 @dataclass(frozen=True)
@@ -95,7 +107,7 @@ def run_eager(
     A model that asks a meta tensor for a value runs on fake tensors instead: libraries that know them for a trace skip
     the question.
     """
-    with quiet_inference():
+    with quiet_inference(), request.world():
         try:
             with watching() as watched:
                 request.module(*tensors(request.specs, point, request.device))
@@ -311,8 +323,12 @@ def _export(request: Request, free: frozenset[str], rung: Rung) -> Any:
         shapes = _by_parameter(request.module, shapes)
     opened = sizes_in_tensors(request.module) if rung.open_tensors else nullcontext()
     with quiet_inference(), steps_skipped(), guard_free(), opened:
-        args = tensors(request.specs, rung.point, request.device)
-        return torch.export.export(request.module, args, dynamic_shapes=shapes, strict=False)
+        with request.world():
+            args = tensors(request.specs, rung.point, request.device)
+        with ExitStack() as stack:
+            for entered in () if request.fakes is None else (torch.enable_grad(), kernels_unasked()):
+                stack.enter_context(entered)
+            return torch.export.export(request.module, args, dynamic_shapes=shapes, strict=False)
 
 
 def _bound(request: Request, program: Any, rung: Rung) -> Captured:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,12 +14,18 @@ from torch import nn
 
 def meta_twin(model: nn.Module) -> nn.Module | None:
     """A deep copy in eval mode whose tensors are on the meta device; ties stay ties. None where copying fails."""
+    twin = twin_with(model, lambda tensor: tensor.detach().to("meta"))
+    return None if twin is None else twin.eval()
+
+
+def twin_with(model: nn.Module, bare: Callable[[torch.Tensor], torch.Tensor]) -> nn.Module | None:
+    """A deep copy whose tensors are what `bare` makes of them; ties stay ties. None where copying fails."""
     memo: dict[int, Any] = {}
     for module in model.modules():
         slots = (*module._parameters.values(), *module._buffers.values(), *vars(module).values())
         for tensor in slots:
             if isinstance(tensor, torch.Tensor) and id(tensor) not in memo:
-                memo[id(tensor)] = _on_meta(tensor)
+                memo[id(tensor)] = _bared(tensor, bare)
     kept = list(memo.values())
     try:
         twin: nn.Module = copy.deepcopy(model, memo)
@@ -61,18 +67,18 @@ def _traced_by_node(twin: torch.fx.GraphModule) -> None:
     twin.forward = forward
 
 
-def _on_meta(tensor: torch.Tensor) -> torch.Tensor:
-    bare = tensor.detach().to("meta")
+def _bared(tensor: torch.Tensor, bare: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    found = bare(tensor)
     if isinstance(tensor, nn.Parameter):
-        return nn.Parameter(bare, requires_grad=tensor.requires_grad)
-    return bare
+        return nn.Parameter(found, requires_grad=tensor.requires_grad)
+    return found
 
 
 def _prepared(twin: nn.Module) -> nn.Module:
     for config in _configurations(getattr(twin, "config", None)):
         if getattr(config, "use_cache", None) is True:
             config.use_cache = False  # the caches of transformers are objects that a graph cannot return
-    return twin.eval()
+    return twin
 
 
 def _configurations(config: Any) -> Iterator[Any]:

@@ -115,19 +115,21 @@ def check_metrics(names: Iterable[str]) -> None:
     """Refuse a wrong name before the model is captured, which takes its time."""
     from fxcost.errors import UnknownName, nearest
     from fxcost.passes.totals import UNITS
+    from fxcost.passes.training import TRAINING_UNITS
 
     for name in names:
-        if name not in {*UNITS, "arithmetic_intensity"}:
-            raise UnknownName(f"there is no quantity {name!r}{nearest(name, UNITS)}")
+        if name not in {*UNITS, *TRAINING_UNITS, "arithmetic_intensity"}:
+            raise UnknownName(f"there is no quantity {name!r}{nearest(name, [*UNITS, *TRAINING_UNITS])}")
 
 
 def blank_quantities() -> dict[str, Quantity]:
     """Quantities without formulas, against which a constraint's text is checked before the model is captured."""
     from fxcost.ir.expr import ZERO
     from fxcost.passes.totals import UNITS
+    from fxcost.passes.training import TRAINING_UNITS
     from fxcost.query.quantity import Quantity
 
-    return {name: Quantity(name, unit, ZERO) for name, unit in UNITS.items()}
+    return {name: Quantity(name, unit, ZERO) for name, unit in {**UNITS, **TRAINING_UNITS}.items()}
 
 
 def load_machines(names: list[str] | None, dtype: str | None) -> list[Target]:

@@ -48,11 +48,12 @@ def compare(
     """For which sizes one model needs less than another, exactly."""
     from fxcost.ir.specs import parse_ties
     from fxcost.passes.totals import UNITS
+    from fxcost.passes.training import TRAINING_UNITS
     from fxcost.query.constraint_text import RATE_UNITS
     from fxcost.report.json import compact
     from fxcost.report.solve import comparison_data, comparison_text
 
-    known = [*UNITS, *RATE_UNITS, "min_peak_memory"]
+    known = [*UNITS, *TRAINING_UNITS, *RATE_UNITS, "min_peak_memory"]
     metrics = metric.split(",")
     for name in metrics:
         if name not in known:

@@ -40,7 +40,7 @@ Accounting = Annotated[
 InputMode = Annotated[
     str, typer.Option("--inputs", metavar="NAME", help="Graph inputs in memory: freed, held or excluded.")
 ]
-Mode = Annotated[str, typer.Option("--mode", metavar="NAME", help="What is analysed: inference.")]
+Mode = Annotated[str, typer.Option("--mode", metavar="NAME", help="What is analysed: inference or training.")]
 Weights = Annotated[
     list[str] | None,
     typer.Option("--weights", metavar="WIDTH", help="Width of weights: int8, or PATTERN=int4. Repeat for more."),

@@ -25,5 +25,8 @@ def query(
 
     check_metrics(metrics)
     cost, point = analyze(asked, strict=strict)
+    for name in metrics:
+        if name != "arithmetic_intensity":
+            cost.total(name)  # some are those of a training step alone
     show = query_json if as_json else query_text
     say(show(cost.quantities, metrics, point, latex=latex))

@@ -32,6 +32,7 @@ from fxcost.capture.ladder import (
 )
 from fxcost.capture.loaders import EXTRA_FILE, MAX_REAL_ELEMENTS, load_model
 from fxcost.capture.record import record
+from fxcost.capture.training import Loss, WithLoss, fake_twin, step_macs
 from fxcost.capture.twin import ORIGIN, Positional, evaluating, meta_twin, uses_cache
 from fxcost.errors import CaptureError, FileError, SpecError
 from fxcost.ir.expr import Expr, substitute, symbol
@@ -42,12 +43,27 @@ from fxcost.ir.specs import SpecReader, TensorSpec
 from fxcost.ir.symbols import SymbolInfo
 from fxcost.lower.exported import lower
 from fxcost.lower.fx import autocasts
+from fxcost.lower.joint import lower_joint
 
 Progress = Callable[[str], None]
 _DTYPES = {dtype.short: dtype for dtype in TORCH_DTYPES}
 CACHE_OFF = "use_cache was switched off: a key-value cache is no tensor that a graph can return"
 AUTOCAST = "autocast: results have its types; the casts of operands are no operators of the graph and are not counted"
 AUTOCAST_UNSEEN = "autocast was not applied, as on meta tensors it is not: bytes are those of the types as written"
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training step needs besides the model: the loss as a function of the outputs; None sums them."""
+
+    loss: Loss | None = None
+
+    @property
+    def note(self) -> str:
+        """Which loss was taken, and what the step updates with."""
+        name = getattr(self.loss, "__name__", type(self.loss).__name__)
+        loss = "the sum of the floating outputs" if self.loss is None else f"as given ({name})"
+        return f"training step: loss {loss}; one in-place update for each gradient, after the backward pass"
 
 
 @dataclass(frozen=True)
@@ -69,11 +85,13 @@ def capture_graph(
     name: str | None = None,
     point: Mapping[str, int] | None = None,
     pins: Mapping[str, int] | None = None,
+    training: Training | None = None,
     progress: Progress = lambda _: None,
 ) -> Source:
     """Capture `model` with inputs `specs` (and keyword inputs `kwargs`).
 
-    `point` overrides the sizes to trace at; `pins` makes symbols plain numbers.
+    `point` overrides the sizes to trace at; `pins` makes symbols plain numbers. With `training` the graph is that of a
+    training step: forward, backward and updates.
 
     Raises SpecError, UnknownName or FileError for wrong input, CaptureError for a model that even one recorded run
     cannot take.
@@ -93,6 +111,11 @@ def capture_graph(
         progress(f"building {label}")
         model = load_model(str(model))
     built = time.process_time() - start
+    if training is not None and not isinstance(model, nn.Module):
+        raise SpecError(
+            f"{label}: a training step is captured from an nn.Module, found {type(model).__name__}: an exported program "
+            "has lost how it trains"
+        )
     if isinstance(model, torch.export.ExportedProgram):
         return _from_program(model, (*args, *named.values()), symbols, label, built)
     if not isinstance(model, nn.Module):
@@ -102,7 +125,10 @@ def capture_graph(
     if not args and not named:
         raise SpecError(f"{label}: no inputs given; say what the model takes, for example 'N,3,H,W'")
     rebuild = partial(load_model, str(place), "cpu") if isinstance(place, str | Path) else None
-    source = _from_module(model, args, named, symbols, label, progress, rebuild)
+    if training is None:
+        source = _from_module(model, args, named, symbols, label, progress, rebuild)
+    else:
+        source = _training_step(model, args, named, symbols, label, progress, training)
     notes = (*source.graph.notes, CACHE_OFF) if uses_cache(model) else source.graph.notes
     return replace(source, graph=replace(source.graph, notes=notes), seconds={"build": built, **source.seconds})
 
@@ -200,6 +226,38 @@ def _elements(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
+def _training_step(
+    model: nn.Module,
+    args: tuple[Any, ...],
+    named: Mapping[str, Any],
+    symbols: Mapping[str, SymbolInfo],
+    label: str,
+    progress: Progress,
+    training: Training,
+) -> Source:
+    """The joint graph of the model and its loss; there is no other way in where that cannot be captured."""
+    copied = fake_twin(model)
+    if copied is None:
+        raise CaptureError(f"{label}: it cannot be copied, and a training step is captured from a copy without weights")
+    twin, fakes = copied
+    wrapped = WithLoss(twin, tuple(named), training.loss)
+    request = Request(wrapped, (*args, *named.values()), symbols, "cpu", "wrapped.", fakes)
+    progress(f"trying sizes of {label}")
+    probed = probe(request)
+    if probed.point is None:
+        raise CaptureError(
+            f"{label}: the model or its loss does not run with these inputs in train mode: {probed.error}; check the "
+            "input specs against its forward, and give a size that it takes, for example H@224"
+        )
+    progress(f"capturing a training step of {label}")
+    captured, graph, failure = climb(request, probed, partial(lower_joint, name=label))
+    if captured is None or graph is None:
+        raise CaptureError(f"{label}: no training step could be captured: {failure}")
+    source = _source(captured, graph, request, probed, step_macs)
+    notes = (*graph.notes, training.note)
+    return replace(source, graph=replace(graph, notes=notes), program=None, origins={})
+
+
 def _on_meta(model: nn.Module) -> bool:
     return any(p.device.type == "meta" for p in model.parameters())
 
@@ -213,12 +271,20 @@ def _request(
     return Request(model, args, symbols, device)
 
 
-def _source(captured: Captured, graph: Graph, request: Request, probed: Probed) -> Source:
+def _source(
+    captured: Captured,
+    graph: Graph,
+    request: Request,
+    probed: Probed,
+    counter: Callable[[Request, Mapping[str, int]], int] = eager_macs,
+) -> Source:
     pinned = {n: _size_of(request, captured, n) for n in captured.fixed}
 
     def count(point: Mapping[str, int]) -> int:
+        if request.fakes is not None:
+            return counter(request, {**pinned, **point})
         with evaluating(request.module):  # it may be the user's own
-            return eager_macs(request, {**pinned, **point})
+            return counter(request, {**pinned, **point})
 
     origins = {
         node.name: node.meta["custom"][ORIGIN]

@@ -86,11 +86,11 @@ def _program(module: torch.fx.GraphModule, states: set[str]) -> Any:
             tensors[node.target] = found
             kind = "PARAMETER" if isinstance(found, torch.nn.Parameter) else "BUFFER"
             nodes.append(_Placeholder(node.name, {"val": node.meta.get("val", found)}))
-            inputs.append(_spec(kind, node.name, node.target))
+            inputs.append(spec(kind, node.name, node.target))
             continue
         nodes.append(node)
         if node.op == "placeholder":
-            inputs.append(_spec("PARAMETER" if node.name in states else "USER_INPUT", node.name, node.name))
+            inputs.append(spec("PARAMETER" if node.name in states else "USER_INPUT", node.name, node.name))
     output = next(node for node in module.graph.nodes if node.op == "output")
     results = [leaf for leaf in pytree.tree_leaves(output.args) if isinstance(leaf, torch.fx.Node)]
     graph = SimpleNamespace(nodes=nodes)
@@ -98,14 +98,15 @@ def _program(module: torch.fx.GraphModule, states: set[str]) -> Any:
         graph=graph,
         graph_module=_Module(graph, module),
         graph_signature=SimpleNamespace(
-            input_specs=inputs, output_specs=[_spec("USER_OUTPUT", node.name, None) for node in results]
+            input_specs=inputs, output_specs=[spec("USER_OUTPUT", node.name, None) for node in results]
         ),
         state_dict=tensors,
         constants={},
     )
 
 
-def _spec(kind: str, name: str, target: Any) -> Any:
+def spec(kind: str, name: str, target: Any) -> Any:
+    """One entry of an export signature."""
     return SimpleNamespace(kind=SimpleNamespace(name=kind), arg=SimpleNamespace(name=name), target=target)
 
 

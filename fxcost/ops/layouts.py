@@ -375,6 +375,8 @@ def _convolution(scene: Scene) -> tuple[Layout, ...]:
     ),
     "aten.max_pool2d_with_indices",
     "aten.batch_norm",
+    "aten._native_batch_norm_legit",
+    "aten._native_batch_norm_legit_functional",
     "aten._native_batch_norm_legit_no_training",
     "aten.native_batch_norm",
     "aten.group_norm",

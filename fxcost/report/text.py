@@ -27,12 +27,21 @@ from fxcost.report.terminal import WIDTH, plain
 HEADLINES: Mapping[str, str] = {
     "macs": "MACs (1 multiply + 1 add)",
     "macs_causal": "  without masked pairs",
+    "macs_forward": "  forward",
+    "macs_backward": "  backward",
     "flops": "FLOPs (2 per MAC)",
     "other_ops": "other operations",
     "params": "parameters",
     "model_bytes": "model size",
     "peak_memory": "peak activation memory",
     "peak_memory_with_scratch": "  with scratch inside ops",
+    "saved_activations": "kept for the backward pass",
+    "saved_activations_tinytl": "  by layer (TinyTL's rule)",
+    "gradient_bytes": "gradients",
+    "momentum_bytes": "optimizer state, momentum",
+    "adam_bytes": "optimizer state, Adam",
+    "mixed_momentum_bytes": "  momentum, float32 beside 16 bits",
+    "mixed_adam_bytes": "  Adam, float32 beside 16 bits",
     "activation_bytes": "all activations allocated",
     "total_activations": "total activations (lecture)",
     "peak_activations": "peak activations (lecture)",
@@ -41,7 +50,7 @@ HEADLINES: Mapping[str, str] = {
     "weight_bytes": "weights fetched",
 }
 
-FORMULAS = ("macs", "params", "peak_memory", "total_activations")
+FORMULAS = ("macs", "params", "peak_memory", "saved_activations", "total_activations")
 LONGEST_FORMULA = 1_600
 OWNERS = 6
 MAX_GUARDS = 8
@@ -122,14 +131,11 @@ def _totals(summary: Summary) -> RenderableType:
     table = _table("", "", "exactly")
     table.add_column("", overflow="fold")
     quantities = summary.quantities
-    values = dict(
-        zip(
-            HEADLINES,
-            summary.values(tuple(quantities[n].value for n in HEADLINES), summary.point or summary.at),
-            strict=True,
-        )
-    )
-    for name, label in HEADLINES.items():
+    names = [name for name in HEADLINES if name in quantities]  # those of a training step are only there
+    found = summary.values(tuple(quantities[n].value for n in names), summary.point or summary.at)
+    values = dict(zip(names, found, strict=True))
+    for name in names:
+        label = HEADLINES[name]
         quantity, value = quantities[name], values[name]
         if name == "macs_causal" and quantity.value is quantities["macs"].value:
             continue
@@ -156,7 +162,8 @@ def _bias(summary: Summary, name: str) -> str:
 
 # -- formulas ------------------------------------------------------------------------------------------------------
 def _formulas(summary: Summary) -> RenderableType:
-    wanted = FORMULAS if summary.point is not None else tuple(HEADLINES)  # without numbers, formulas say everything
+    formulas = FORMULAS if summary.point is not None else tuple(HEADLINES)  # without numbers, formulas say everything
+    wanted = [name for name in formulas if name in summary.quantities]
     shown = [n for n in wanted if summary.quantities[n].value.constant is None]
     if not shown:
         return Text("No formulas: every size is fixed.", style="dim")
