@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fxcost.passes._patch_setting import Setting
-from fxcost.passes._patch_sweep import Candidate
+from fxcost.passes._patch_setting import Setting, cuts
+from fxcost.passes._patch_sweep import Candidate, Grid, Sweep
 
 
 @dataclass(frozen=True)
@@ -73,3 +73,14 @@ def published_peak(setting: Setting, stages: Sequence[Candidate] = ()) -> int:
                 pair = pair + result.nbytes(places[1])
             peak = max(peak, int(pair.max()) + whole)
     return peak
+
+
+def published_rule(setting: Setting, p: int) -> tuple[int, int, Candidate] | None:
+    """One stage of p x p patches from the input: the least peak as published, its MACs, and the stage; None without."""
+    found: tuple[int, int, Candidate] | None = None
+    for stop in cuts(setting)[1:]:
+        for stage in Sweep(setting, stop, Grid(p, p)).candidates({0}):
+            one = published_peak(setting, [stage]), stage.macs + sum(setting.macs[stop:]), stage
+            if found is None or one[:2] < found[:2]:
+                found = one
+    return found

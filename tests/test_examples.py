@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parents[1] / "examples"
 SLOW = {  # captures of 32 layers and of 26 blocks; torch's compiler; two exports
     *("04_language_model.py", "07_design_space.py"),
     *("12_torch_compile.py", "13_saved_program.py"),
-    "17_budgets.py",
+    *("17_budgets.py", "18_patches.py"),
 }
 
 # What each must print, and where the number comes from.
@@ -33,6 +33,14 @@ PRINTED = {
         "224 MB -> 243.8 MB",
         "61,039,200 bytes, 84,544 more",  # 8 bytes for each of 96 + 256 + 384 + 384 + 256 + 4096 + 4096 + 1000 channels
         "H=224: the model itself refuses other sizes",
+    ],
+    "18_patches.py": [
+        "of 2,408,448 bytes",  # 112^2 x 96 twice, expansion and its norm
+        "1,372 KiB without patches",  # published by MCUNetV2
+        "171.5 KiB with 4 x 4 patches",  # published: 172; 28^2 x (32 + 192) / 1024
+        "9.28% more MACs",  # published: 10 to 17 %
+        "387,840 bytes, predicted 387,840",
+        "same result: True",
     ],
     "02_resnet_vs_mobilenet.py": [
         "1,505,280 B",  # published for TFLite; 112^2 x 96 + 56^2 x 96
