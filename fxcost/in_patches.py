@@ -90,3 +90,13 @@ class InPatches(Formulas):
         plans = tuple(one_stage(setting, Grid(p, p), memory))
         certificate = f"the smallest p for one stage of p x p patches: {p - 1} is not enough"
         return Patches(**vars(patch_plan(setting, found, plans, certificate)))
+
+    def patches_within(self, memory: int, at: Mapping[str, int] | None = None) -> Patches:
+        """The simplest patches within so many bytes: one stage of p x p with the smallest p, else the plan of fewest MACs.
+
+        Raises SpecError where a size is missing, Infeasible where nothing is enough.
+        """
+        try:
+            return self.smallest_patches(memory, at)
+        except Infeasible:
+            return self.patch(at, memory=memory)

@@ -578,3 +578,14 @@ def test_patch_prints_a_plan_within_a_memory() -> None:
     assert "the least peak found is" in refused.err
     assert shell(f"{asked} --square").code == 2
     assert shell(f"patch {DATA / 'mobilenet_v2.mlir'} --at N=1,H=96,W=96 --grid 1x1").code == 2
+
+
+def test_fit_says_which_patches_are_enough() -> None:
+    asked = f"{DATA / 'mobilenet_v2.mlir'} --at N=1,H=96,W=96 --activations int8"
+    text = " ".join(answer(f"fit {asked} --target stm32f412 --patches").split())
+    assert "activations fit 262 KB of sram with" in text
+    found = json.loads(answer(f"patch {asked} --memory 262144 --square --json"))
+    assert found["peak"] <= 262_144 < found["plain_peak"]
+    [stage] = found["stages"]
+    assert f"{stage['rows']} x {stage['rows']} patches up to {stage['up_to']}: " in text
+    assert shell(f"fit {asked} --target stm32f412 --patches --json").code == 2

@@ -47,6 +47,15 @@ class FitAnswer:
     given: Mapping[str, int | str] = field(default_factory=dict)
 
 
+def room_for_activations(found: FitAnswer) -> tuple[str, int] | None:
+    """The memory that holds all activations in one piece, and its bytes: the largest bank, else what weights leave."""
+    rows = {row.what: row for row in found.rows}
+    for what in ("all activations in the largest bank", "activations"):
+        if what in rows and rows[what].have_bytes is not None:
+            return rows[what].level, rows[what].have_bytes or 0
+    return None
+
+
 def answer(
     name: str,
     checks: Fits,

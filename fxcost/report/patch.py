@@ -33,6 +33,19 @@ def summary_line(found: PatchPlan) -> str:
     return "; ".join(f"{grid_text(stage)} up to {stage.up_to or stage.last}" for stage in found.stages)
 
 
+def fit_line(model: str, level: str, room: int, found: PatchPlan | None) -> str:
+    """Whether activations fit a memory in patches: `fits with 3 x 3 patches up to features.5`."""
+    space = f"{human(room, 'bytes')} of {level}"
+    if found is None:
+        line = f"{model}: no patches found that keep activations within {space}"
+    elif not found.stages:
+        line = f"{model}: activations fit {space} without patches"
+    else:
+        line = f"{model}: activations fit {space} with {summary_line(found)}: "
+        line += f"{human(found.peak, 'bytes')}, {found.overhead:.2%} more MACs"
+    return for_output(Text(line))
+
+
 def patches_text(found: PatchPlan) -> str:
     """Peak and MACs with and without patches, the stages, and the frontier."""
     saved = 100 * (1 - found.peak / found.plain_peak) if found.plain_peak else 0.0
