@@ -10,9 +10,11 @@ import pytest
 
 import fxcost
 from fxcost.errors import Infeasible, SpecError
+from fxcost.ir.evaluate import evaluate
 from fxcost.passes._patch_setting import Setting, cuts, setting_of
 from fxcost.passes._patch_sweep import Candidate, Grid, Sweep
 from fxcost.passes.patch import frontier, lower_bound, one_stage, smallest_square
+from fxcost.passes.patch_fields import fields, stage_macs
 from fxcost.passes.patch_published import published_peak, published_steps
 from tests.support.commands import DATA
 
@@ -160,3 +162,28 @@ def test_answers_of_a_cost() -> None:
     with pytest.raises(Infeasible, match="p up to 16"):
         cost.smallest_patches(1000, at)
     assert cost.smallest_patches(found.plain_peak, at).stages == ()
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(2, 2), (3, 1), (4, 3)])
+def test_halos_and_macs_as_formulas(rows: int, columns: int) -> None:
+    """The formulas in H and W are the sweep's numbers at every size, odd ones included."""
+    cost = fxcost.analyze(MOBILENET)
+    stop = next(k for k, node in enumerate(cost.graph.nodes) if node.module.startswith("features.3."))
+    macs = stage_macs(cost.graph, cost.facts, 0, stop, rows, columns)
+    seen = fields(cost.graph, cost.facts, 0, stop)
+    assert (seen["x"][0].stride, seen["x"][0].reach) == (
+        4,
+        11,
+    )  # 1, by 3 x 3 at stride 2: 3, by 3 x 3: 5, by 3 x 3 at stride 2: 2*4 + 3
+    for height, width in ((64, 48), (65, 51), (97, 130), (33, 66), (224, 224)):
+        point = {"N": 1, "H": height, "W": width}
+        setting = setting_of(cost.graph, cost.facts, point)
+        [stage] = Sweep(setting, stop, Grid(rows, columns)).candidates({0})
+        assert evaluate(macs, point) == stage.macs
+        result = cost.graph.nodes[stop - 1].results[0].id
+        size = setting.shapes[result].rows
+        for tile in stage.nodes:
+            field = seen[cost.graph.nodes[tile.position].results[0].id][0]
+            for i, (low, high) in enumerate(zip(*tile.need[0], strict=True)):
+                wanted = field.range(i * size // rows, (i + 1) * size // rows)
+                assert tuple(evaluate(edge, point) for edge in wanted) == (low, high)
