@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fxcost.errors import Infeasible, SpecError
@@ -11,6 +11,7 @@ from fxcost.formulas import Formulas
 
 if TYPE_CHECKING:
     from fxcost.patching import Patches
+    from fxcost.query.quantity import Quantity
 
 OVERHEAD = 0.2
 """MACs on top that are allowed where nobody says."""
@@ -100,3 +101,34 @@ class InPatches(Formulas):
             return self.smallest_patches(memory, at)
         except Infeasible:
             return self.patch(at, memory=memory)
+
+    def patched_macs(self, up_to: str, rows: int, columns: int) -> Quantity:
+        """MACs of the whole run with one stage of rows x columns patches up to a node or module, as a formula in the sizes.
+
+        Halos computed twice are in it. Raises UnknownName for a name that there is not, SpecError where the stretch up
+        to there cannot be cut, has more than one result, or its branches see a value at different strides.
+        """
+        from fxcost.ir.expr import as_expr, total
+        from fxcost.ir.predicate import Compare
+        from fxcost.passes.cost import Costs
+        from fxcost.passes.patch_fields import stage_macs
+        from fxcost.query.explain import find_nodes
+
+        if min(rows, columns) < 1:
+            raise SpecError(f"{rows} x {columns} patches: expected one row and one column at least")
+        graph = self.graph
+        inside = [k for k, node in enumerate(graph.nodes) if f"{node.module}.".startswith(f"{up_to}.")]
+        named = [k for k, node in enumerate(graph.nodes) if node.name == up_to] or inside
+        if not named:
+            find_nodes(graph, up_to)  # says which names there are
+        stop = max(named) + 1
+        last = graph.nodes[stop - 1]
+        staged = stage_macs(graph, self.facts, 0, stop, rows, columns)
+        shape = graph.tensor(last.results[0].id).shape
+        enough = (Compare(">=", size, as_expr(count)) for size, count in zip(shape[-2:], (rows, columns), strict=True))
+        return replace(
+            self.total("macs"),
+            value=total([staged, *(row.macs for row in self.facts[Costs].rows[stop:])]),
+            domain=(*graph.domain, *(each for each in enough if each.left.constant is None)),
+            recapture=None,
+        )

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 import fxcost
-from fxcost.errors import Infeasible, SpecError
+from fxcost.errors import Infeasible, OutsideDomain, SpecError
 from fxcost.ir.evaluate import evaluate
 from fxcost.passes._patch_setting import Setting, cuts, setting_of
 from fxcost.passes._patch_sweep import Candidate, Grid, Sweep
@@ -118,6 +118,7 @@ def test_the_frontier_is_that_of_all_plans(accounting: str) -> None:
     assert min(peak for peak, _ in plans) >= lower_bound(setting)
 
 
+@pytest.mark.slow
 def test_the_frontier_is_never_above_one_square_stage() -> None:
     setting, grids = mobilenet(), [Grid(2, 2), Grid(4, 4), Grid(8, cached=True)]
     plans = frontier(setting, grids)
@@ -187,3 +188,16 @@ def test_halos_and_macs_as_formulas(rows: int, columns: int) -> None:
             for i, (low, high) in enumerate(zip(*tile.need[0], strict=True)):
                 wanted = field.range(i * size // rows, (i + 1) * size // rows)
                 assert tuple(evaluate(edge, point) for edge in wanted) == (low, high)
+
+
+def test_macs_of_a_patched_run_as_a_formula() -> None:
+    cost = fxcost.analyze(MOBILENET)
+    formula = cost.patched_macs("features.4", 4, 4)
+    assert {symbol.name for symbol in formula.symbols} == {"N", "H", "W"}
+    at = {"N": 1, "H": 224, "W": 224}
+    assert formula(**at) / cost.macs(**at) - 1 == pytest.approx(0.0928, abs=5e-5)
+    assert cost.patched_macs("features.4", 1, 1)(**at) == cost.macs(**at)
+    with pytest.raises(OutsideDomain):
+        formula(N=1, H=16, W=16)
+    with pytest.raises(SpecError, match="cannot be cut"):
+        cost.patched_macs("classifier.1", 2, 2)
