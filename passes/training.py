@@ -116,6 +116,9 @@ def _by_layer(graph: Graph, facts: Facts) -> Iterator[Expr]:
             through_norms |= {blocks.get(operand) for operand in node.operands}
         if node.phase == "backward" and node.op.startswith(_RELUS_BACKWARD):
             through_relus |= {blocks.get(operand) for operand in node.operands}
+    # An in-place clipping keeps a copy of what it overwrites.
+    copies = {blocks.get(n.results[0].id): blocks.get(n.operands[0]) for n in graph.nodes if n.op == "aten.clone"}
+    through_relus |= {copies[block] for block in through_relus if block in copies}
     for node, family in zip(graph.nodes, families, strict=True):
         source = _source(graph, node, homes)
         if node.phase != "forward" or source is None:
