@@ -61,8 +61,8 @@ def _inductor(change: Change, identity: str) -> Callable[..., Any]:
 
 
 def _aot_eager(change: Change) -> Callable[..., Any]:
-    from torch._dynamo.backends.common import aot_autograd
     from functorch.compile import make_boxed_func
+    from torch._dynamo.backends.common import aot_autograd
 
     def compiler(kind: str) -> Callable[..., Any]:
         def compile(module: torch.fx.GraphModule, inputs: Sequence[Any]) -> Any:
