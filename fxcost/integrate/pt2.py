@@ -12,6 +12,7 @@ import torch
 from fxcost.capture.loaders import EXTRA_FILE, EXTRA_SCHEMA, load_program
 from fxcost.capture.quiet import muffled
 from fxcost.errors import FileError, ModelError
+from fxcost.integrate.divisions import with_integer_division
 from fxcost.integrate.provenance import named
 
 
@@ -25,6 +26,7 @@ def save_program(program: Any, path: Path, data: Mapping[str, Any]) -> None:
         raise ModelError(
             "only an exported program can be written as .pt2; this model was recorded at one size, or read from text"
         )
+    with_integer_division(program)
     text = json.dumps({"schema": EXTRA_SCHEMA, **data}, ensure_ascii=False)
     try:
         with muffled(), named(program):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +107,30 @@ def test_a_graph_without_a_program_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="read from text"):
         cost.save(tmp_path / "model.pt2")
     assert not list(tmp_path.iterdir())
+
+
+class Same(nn.Module):
+    """Padding as TensorFlow has it: as many outputs as the input has pairs of rows, an odd one included."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, stride=2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        height, width = x.shape[-2:]
+        more = [max((math.ceil(size / 2) - 1) * 2 + 3 - size, 0) for size in (width, height)]
+        result: torch.Tensor = self.conv(nn.functional.pad(x, [p for m in more for p in (m // 2, m - m // 2)]))
+        return result
+
+
+def test_rounded_quotients_of_sizes_are_written(tmp_path: Path) -> None:
+    """torch.export.save has no word for math.ceil; the program that comes back runs at odd and even sizes."""
+    model = Same().eval()
+    sizes = torch.export.Dim.AUTO
+    program = torch.export.export(model, (torch.zeros(2, 3, 33, 40),), dynamic_shapes=({0: sizes, 2: sizes, 3: sizes},))
+    path = tmp_path / "same.pt2"
+    fxcost.analyze(program, "N,3,H,W").save(path)
+    found = torch.export.load(path)
+    for shape in ((2, 3, 35, 41), (3, 3, 36, 64), (5, 3, 57, 58)):
+        x = torch.randn(*shape)
+        assert torch.equal(found.module()(x), model(x))
