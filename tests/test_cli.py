@@ -423,7 +423,7 @@ def test_what_a_model_prints_does_not_mix_with_the_result() -> None:
 def test_a_module_called_twice_is_shown_as_such() -> None:
     text = answer("report MODELS:Twice -i N,8,H,W --at N=1,H=4,W=4")
     # 2 calls * 16 pixels * 8 * 8 * 9 MACs.
-    (row,) = (line for line in text.splitlines() if "(called 2 times)" in line and line.split()[0] == "0")
+    (row,) = (line for line in text.splitlines() if "─ 0 (called 2 times)" in line)
     assert f"{2 * 16 * 576 / 1000:.1f} K" in row
     assert "584" in row, "its parameters once: 8*8*9 + 8"
 

@@ -175,7 +175,7 @@ def _call(kind: str, parts: Sequence[str], *, elementwise: bool, magnitudes: boo
     if magnitudes:  # an upper bound of the absolute value, in floats
         if kind in {"max", "min"}:
             return " + ".join(parts)
-        return parts[0] if kind == "floordiv" else f"({parts[0]} + {parts[1]})"
+        return f"({parts[0]} + {parts[1]})"  # a quotient is small, its divisor an intermediate all the same
     if kind == "floordiv":
         return f"{parts[0]} // {parts[1]}"
     if kind == "mod":

@@ -263,3 +263,11 @@ def test_questions() -> None:
     assert (const(5).constant, ZERO.constant) == (5, 0)
     assert str(value) == "((H + 1)//2)*W + 3"
     assert repr(value) == "Expr(((H + 1)//2)*W + 3)"
+
+
+def test_a_divisor_beyond_64_bits_does_not_wrap_around() -> None:
+    """(2**16)**4 is 0 in 64 bits, and (2**17 + 1)**4 some other number."""
+    for value in (floordiv(H, H**4), floordiv(const(-17), H**4), mod(H * H, maximum(2, H) ** 5)):
+        sizes = [3, 1 << 16, (1 << 17) + 1, 1 << 40]
+        found = over_arrays(value, ("H",))(np.array(sizes))
+        assert [int(v) for v in found] == [evaluate(value, {"H": size}) for size in sizes]
