@@ -19,6 +19,7 @@ const lowest = (symbol) => Math.ceil(symbol.min / symbol.step) * symbol.step;
 function buildSizes(changed) {
   if (!data.symbols.length) {
     show("sizes", html("p", {}, "Every size of this model is fixed: there is nothing to move."));
+    byId("sizes").nextElementSibling.hidden = true; // how to type sizes
     return;
   }
   show("sizes", ...data.symbols.map((symbol) => sizeControl(symbol, changed)));
