@@ -347,8 +347,9 @@ class _Machine:
         if exponent is None or not 0 <= exponent <= MAX_EXPONENT:
             self.refuse(f"found an exponent that is not a number from 0 to {MAX_EXPONENT}")
         result = const(1)
+        width = max(1, len(set(base.atoms())))  # how long a product of them gets
         for _ in range(exponent):
-            self.spend(len(result.terms) * len(base.terms))
+            self.spend(len(result.terms) * len(base.terms) * width)
             result = self.reader.checked(self.position, result * base)
         return result
 

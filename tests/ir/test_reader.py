@@ -238,7 +238,7 @@ def test_code_is_not_run(text: str) -> None:
         ("(" * 50 + "9" + "**64)" * 50, "beyond 10"),
         ("+".join(f"a{i}" for i in range(21_000)), "more than 20,000 terms"),
         ("*".join(f"(a{i} + 1)" for i in range(40)), "too long to multiply out|terms"),
-        ("(a + b + c + d + e + f)**64", "terms"),
+        ("(a + b + c + d + e + f)**64", "take too long to multiply out"),
         ("*".join(f"a{i}" for i in range(5_000)), "too long to multiply out"),
         (f"max({','.join(f'a{i}' for i in range(30_000))})", "too long to multiply out"),
         ("N" * 5_000_000, "at most 4,000,000"),
