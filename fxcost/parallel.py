@@ -25,6 +25,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import Any, Generic, TypeVar
+from uuid import uuid4
 
 from fxcost.errors import FxcostError, SpecError
 
@@ -128,7 +129,7 @@ class _Run(Generic[Item, Value]):
         for _ in range(2):
             pool = self.executor or self._own_pool()
             try:
-                return pool.submit(run_chunk, self.function, work)
+                return pool.submit(run_chunk, self.function, work, uuid4().hex)
             except BrokenExecutor:  # a chunk before this one has broken it
                 self._stop(at_once=True)
                 if self.executor is not None:
@@ -191,8 +192,13 @@ def begin() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # before anything imports torch
 
 
-def run_chunk(function: Callable[[Item], Value], items: Sequence[Item]) -> list[Outcome[Value]]:
-    """Call the function on every item; what the items' code prints goes to standard error."""
+def run_chunk(function: Callable[[Item], Value], items: Sequence[Item], turn: str = "") -> list[Outcome[Value]]:
+    """Call the function on every item; what the items' code prints goes to standard error.
+
+    `turn` differs from call to call: dask knows a task by its arguments, and answers one that it has seen fail, if only
+    because a neighbour took the worker along, with that failure again.
+    """
+    del turn
     with redirect_stdout(sys.stderr):
         return [_outcome(function, item) for item in items]
 

@@ -7,9 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import active_children, get_context
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
@@ -56,6 +57,25 @@ def test_an_executor_that_breaks_is_said() -> None:
     assert found[0] == Outcome(1)
     assert found[1].error is not None
     assert all(each.value == 2 or "broke" in (each.error or "") for each in found[2:])
+
+
+def test_who_was_blamed_for_a_neighbour_is_really_run_again() -> None:
+    """A scheduler that knows tasks by their arguments, as dask does, answers a known one with what it knows."""
+
+    class Remembering(Executor):
+        known: ClassVar[dict[object, Future[Any]]] = {}
+
+        def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            key = repr((function, args, kwargs))
+            if key not in self.known:
+                self.known[key] = future = Future()
+                if len(self.known) == 1:
+                    future.set_exception(RuntimeError("the worker was lost"))
+                else:
+                    future.set_result(function(*args, **kwargs))
+            return self.known[key]
+
+    assert map_items(square, [2, 3], Remembering(), chunk=1) == [Outcome(4), Outcome(9)]
 
 
 def test_workers_have_one_thread() -> None:
