@@ -68,7 +68,8 @@ def test_who_was_blamed_for_a_neighbour_is_really_run_again() -> None:
         def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
             key = repr((function, args, kwargs))
             if key not in self.known:
-                self.known[key] = future = Future()
+                future: Future[Any] = Future()
+                self.known[key] = future
                 if len(self.known) == 1:
                     future.set_exception(RuntimeError("the worker was lost"))
                 else:
