@@ -31,6 +31,10 @@ from fxcost.passes.memory_plan_search import Fitting, Strategy
 MAX_SEARCHED = 6_000
 """Buffers linked by conflicts beyond which only greedy orders are tried."""
 
+PATIENCE = 4
+"""The first plan may take so many times as long as it took to look at the buffers, whatever the time limit: the plan
+made in haste is several times as high."""
+
 FIRST_BUDGET = 2_000
 """Nodes that each strategy may look at in the first round; every round grants a third as many more."""
 
@@ -128,9 +132,9 @@ def plan(
     banks = _banks(capacity, alignment)
     bound = load_bound(requests, alignment)
     _refuse_what_cannot_fit(requests, banks, alignment, bound, capacity)
-    planner = _Planner(requests, alignment, banks, bound, started + time_limit, rounds)
+    planner = _Planner(requests, alignment, banks, bound, started, time_limit, rounds)
     planner.run()
-    plan_ = planner.plan(capacity if isinstance(capacity, int | None) else tuple(capacity), started)
+    plan_ = planner.plan(capacity if isinstance(capacity, int | None) else tuple(capacity))
     if not planner.fits:
         proven = plan_.lower_bound > sum(bank // planner.unit * planner.unit for bank in banks)
         raise NoPlan(
@@ -187,11 +191,12 @@ class _Planner:
         alignment: int,
         banks: tuple[int, ...],
         bound: int,
-        deadline: float,
+        started: float,
+        time_limit: float,
         rounds: int | None,
     ) -> None:
-        self.requests, self.alignment, self.banks, self.deadline = requests, alignment, banks, deadline
-        self.rounds = rounds
+        self.requests, self.alignment, self.banks = requests, alignment, banks
+        self.started, self.deadline, self.rounds = started, started + time_limit, rounds
         self.bound = bound
         sizes = [padded(r.size, alignment) for r in requests]
         self.unit = common_unit(sizes)
@@ -209,7 +214,11 @@ class _Planner:
     def _part(self, numbers: list[int], scaled: Sequence[Request]) -> Part:
         numbers = large_first(scaled, numbers)
         mine = [scaled[i] for i in numbers]
-        offsets = sweep(mine, self.deadline) if not self.edges else _stacked(mine, self.edges)
+        if self.edges:
+            offsets = _stacked(mine, self.edges)
+        else:
+            now = time.monotonic()
+            offsets = sweep(mine, max(self.deadline, now + PATIENCE * (now - self.started)))
         return Part(numbers, mine, offsets, _height(mine, offsets), load_bound(mine), "start, run-time first fit")
 
     @property
@@ -320,7 +329,7 @@ class _Planner:
         self.stopped = self.stopped or f"after {done} rounds"
         return True
 
-    def plan(self, capacity: int | tuple[int, ...] | None, started: float) -> Plan:
+    def plan(self, capacity: int | tuple[int, ...] | None) -> Plan:
         """What was found, in bytes, checked by replay."""
         address = dict.fromkeys((r.id for r in self.requests), 0)
         for part in self.parts:
@@ -364,7 +373,7 @@ class _Planner:
             heights=heights,
             banks=bank,
             nodes=self.nodes,
-            seconds=time.monotonic() - started,
+            seconds=time.monotonic() - self.started,
         )
 
 

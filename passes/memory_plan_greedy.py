@@ -104,13 +104,12 @@ def sweep(requests: Sequence[Request], deadline: float = math.inf) -> list[int]:
     events = sorted(
         [(r.upper, 0, i) for i, r in enumerate(requests)] + [(r.lower, 1, i) for i, r in enumerate(requests)]
     )
-    hurried = _by_class(requests, events) if len(requests) > MAX_SWEPT else None
     starts: list[int] = []  # of the gaps below `top`, ascending
     ends: dict[int, int] = {}  # of the gap that starts there
     top = 0
     for number, (_, born, i) in enumerate(events):
-        if hurried is not None and not number & 4095 and time.monotonic() > deadline:
-            return hurried
+        if len(requests) > MAX_SWEPT and not number & 4095 and time.monotonic() > deadline:
+            return _by_class(requests, events)
         size = requests[i].size
         if born:
             at = next((k for k, start in enumerate(starts[:1000]) if ends[start] - start >= size), None)

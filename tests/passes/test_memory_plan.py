@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import fxcost
 from fxcost.errors import Infeasible, SpecError
-from fxcost.passes import memory_plan_problem
+from fxcost.passes import memory_plan, memory_plan_problem
 from fxcost.passes.memory_plan import Plan, plan
 from fxcost.passes.memory_plan_check import check_plan
 from fxcost.passes.memory_plan_csv import read_buffers
@@ -307,13 +307,17 @@ def test_arrays_say_what_loops_say(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_very_many_buffers_keep_to_the_time_limit() -> None:
+def test_very_many_buffers_keep_to_the_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sixty thousand without any time: a plan all the same, by rounded sizes; with time a better one."""
     rng = random.Random(0)
     buffers = [
         (str(i), lo := rng.randrange(60_000), lo + rng.randint(1, 200), rng.randint(1, 999)) for i in range(60_000)
     ]
+    first = plan(buffers, time_limit=0)
+    monkeypatch.setattr(memory_plan, "PATIENCE", 0)
     hurried = plan(buffers, time_limit=0)
+    assert first.stopped == "time limit"
+    assert first.height < hurried.height
     assert check_plan(hurried.buffers, hurried.offsets) == (hurried.height,)
     assert hurried.stopped == "time limit"
     assert plan(buffers, time_limit=60).height < hurried.height
