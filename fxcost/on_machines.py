@@ -19,7 +19,7 @@ from fxcost.query.regions import total_over_regions
 
 if TYPE_CHECKING:
     from fxcost.ir.expr import Expr
-    from fxcost.passes.estimate import Estimate, Sides
+    from fxcost.passes.estimate import Estimate
     from fxcost.passes.fits import Fits
     from fxcost.query.arena import ArenaAnswer
     from fxcost.query.crossover import Crossover, Question
@@ -130,7 +130,7 @@ class OnMachines(Formulas):
         Without `nodes` the whole network comes first, then every op or fused group; a name is that of a node or a module.
         What is open besides `wrt` is settled as for `fit`.
         """
-        return tuple(answer for answer, _ in self._sided(target, wrt, at, tie, dtype, nodes)[1])
+        return self._sided(target, wrt, at, tie, dtype, nodes)[1]
 
     def crossover(
         self,
@@ -166,8 +166,8 @@ class OnMachines(Formulas):
         tie: Mapping[str, str] | None,
         dtype: str | None,
         nodes: Iterable[str] | None,
-    ) -> tuple[Question, tuple[tuple[Crossover, Sides], ...]]:
-        """What is asked, and for the network and its ops, or for the nodes named, both sides with where each binds."""
+    ) -> tuple[Question, tuple[Crossover, ...]]:
+        """What is asked, and where each side binds, for the network and its ops or for the nodes named."""
         from fxcost.query.crossover import compare_sides
 
         wrt, ties, point = self._one_open(at, wrt, tie)
@@ -186,6 +186,7 @@ class OnMachines(Formulas):
             position = {id(node): index for index, node in enumerate(here.graph.nodes)}
             wanted = [(name, [position[id(n)] for n in find_nodes(here.graph, name)]) for name in nodes]
         in_memory = question.under(here.facts[Totals].guards)  # where the arena decides what stays on chip
-        sided = [(name, estimate.sides(group)) for name, group in wanted]
-        answers = (compare_sides(name, estimate.target.name, sides, question, in_memory) for name, sides in sided)
-        return question, tuple((answer, sides) for answer, (_, sides) in zip(answers, sided, strict=True))
+        return question, tuple(
+            compare_sides(name, estimate.target.name, estimate.sides(group), question, in_memory)
+            for name, group in wanted
+        )

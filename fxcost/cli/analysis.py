@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from fxcost.cli.application import complain, progress
+from fxcost.cli.application import check_writable, complain, progress
 from fxcost.errors import CaptureError, OutsideDomain, SpecError
 
 if TYPE_CHECKING:
@@ -109,6 +110,16 @@ def check_choice(option: str, value: str, known: Iterable[str]) -> None:
     """Refuse a word that is not one of those known."""
     if value not in known:
         raise SpecError(f"{option} {value!r} is not one of {', '.join(known)}")
+
+
+def check_pictures(*paths: Path | None) -> None:
+    """Refuse pictures that cannot be drawn or written, before work is done for them."""
+    for path in paths:
+        if path is not None:
+            from fxcost.report.pictures import check_picture
+
+            check_writable(path)
+            check_picture(path)
 
 
 def check_metrics(names: Iterable[str]) -> None:

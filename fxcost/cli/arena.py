@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from fxcost.cli.analysis import analyze, load_machines
+from fxcost.cli.analysis import analyze, check_pictures, load_machines
 from fxcost.cli.application import app, check_writable, progress, say, write
-from fxcost.cli.options import AsJson, Asked, takes_model
+from fxcost.cli.options import AsJson, Asked, TimeLimit, output_to, plot_to, takes_model
 from fxcost.errors import SpecError
 
 
@@ -27,28 +27,18 @@ def arena(
         str,
         typer.Option("--padding", metavar="KIND", help="explicit, as torch pads; same, as the format does, no copies."),
     ] = "explicit",
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="PLAN.csv", help="Write the buffers with their offsets; needs --at."),
-    ] = None,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE.png|svg", help="Draw addresses over time; needs --at.")
-    ] = None,
-    time_limit: Annotated[
-        float, typer.Option("--time-limit", metavar="SECONDS", min=0.0, help="Stop with the best plan so far.")
-    ] = 60.0,
+    output: Annotated[Path | None, output_to("PLAN.csv", "Write the buffers with their offsets; needs --at.")] = None,
+    plot: Annotated[Path | None, plot_to("Draw addresses over time; needs --at.")] = None,
+    time_limit: TimeLimit = 60.0,
     as_json: AsJson = False,
 ) -> None:
     """What a microcontroller's runtime allocates for it in int8."""
     from fxcost.passes.memory_plan_csv import plan_csv
     from fxcost.report.arena import arena_json, arena_text
 
-    for path in filter(None, (output, plot)):
-        check_writable(path)
-    if plot is not None:
-        from fxcost.report.pictures import check_picture
-
-        check_picture(plot)
+    if output is not None:
+        check_writable(output)
+    check_pictures(plot)
     if (output or plot) and len(target) != 1:
         raise SpecError("a plan is written and drawn for one target")
     machines = load_machines(target, None)

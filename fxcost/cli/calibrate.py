@@ -8,13 +8,12 @@ from typing import Annotated
 import typer
 
 from fxcost.cli.application import app, progress, say, write
+from fxcost.cli.options import output_to
 
 
 @app.command(epilog="For example: fxcost calibrate -o mine.toml; fxcost report MODEL -i SPEC --target mine.toml")
 def calibrate(
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE.toml", help="The target file, named after the machine.")
-    ],
+    output: Annotated[Path, output_to("FILE.toml", "The target file, named after the machine.")],
     model: Annotated[
         list[str] | None,
         typer.Option(

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from fxcost.cli.analysis import analyze, check_free, load_machines
+from fxcost.cli.analysis import analyze, check_free, check_pictures, load_machines
 from fxcost.cli.application import app, check_writable, command_line, say
-from fxcost.cli.options import AsJson, Asked, Targets, Tie, takes_model
+from fxcost.cli.options import AsJson, Asked, Targets, Tie, page_to, plot_to, takes_model, wanted_symbol
 from fxcost.errors import SpecError, UnknownName, nearest
 
 
@@ -28,18 +28,11 @@ def compare(
             "--metric", metavar="NAME[,NAME]", help="A quantity, or on a --target: roofline, energy ...; two: one each."
         ),
     ] = "macs",
-    wanted: Annotated[
-        str | None, typer.Option("--for", metavar="SYMBOL", help="The size along which to compare.")
-    ] = None,
+    wanted: Annotated[str | None, wanted_symbol("The size along which to compare.")] = None,
     tie: Tie = None,
     target: Targets = None,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE.png|svg", help="Draw both along the size.")
-    ] = None,
-    page: Annotated[
-        Path | None,
-        typer.Option("--html", metavar="FILE", help="Write a page that draws all along the size: it loads nothing."),
-    ] = None,
+    plot: Annotated[Path | None, plot_to("Draw both along the size.")] = None,
+    page: Annotated[Path | None, page_to("Write a page that draws all along the size: it loads nothing.")] = None,
     more: Annotated[
         list[str] | None, typer.Option("--and", metavar="MODEL", help="One more model for the page. Repeat for more.")
     ] = None,
@@ -60,11 +53,7 @@ def compare(
             raise UnknownName(f"there is no quantity {name!r}{nearest(name, known)}")
     if len(metrics) > 2:
         raise SpecError(f"--metric {metric}: two models are compared in one metric, or in one each")
-    if plot is not None:
-        from fxcost.report.pictures import check_picture
-
-        check_writable(plot)
-        check_picture(plot)
+    check_pictures(plot)
     if page is not None:
         check_writable(page)
     elif more:

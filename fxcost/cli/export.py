@@ -9,7 +9,7 @@ import typer
 
 from fxcost.cli.analysis import analyze, check_choice, load_machines
 from fxcost.cli.application import app, check_writable, write
-from fxcost.cli.options import Asked, Dtype, Targets, takes_model
+from fxcost.cli.options import Asked, Dtype, Targets, output_to, takes_model
 from fxcost.errors import SpecError
 
 REPORTS = ("json", "csv", "markdown", "graphml", "dot", "chrome-trace")
@@ -30,7 +30,7 @@ def export(
             "model-explorer: --metric by node, for Model Explorer.",
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write.")],
+    output: Annotated[Path, output_to("FILE", "The file to write.")],
     form: Annotated[
         str | None,
         typer.Option("--form", help="Of MLIR: generic (every mlir-opt reads it) or pretty. cost-mlir is pretty."),

@@ -8,7 +8,7 @@ import typer
 
 from fxcost.cli.analysis import analyze, check_free, load_machines
 from fxcost.cli.application import app, complain, progress, say
-from fxcost.cli.options import AsJson, Asked, Dtype, Strict, Tie, takes_model
+from fxcost.cli.options import AsJson, Asked, Dtype, NeededTargets, Strict, Tie, takes_model, wanted_symbol
 from fxcost.errors import Infeasible, SpecError
 
 
@@ -16,16 +16,10 @@ from fxcost.errors import Infeasible, SpecError
 @takes_model
 def fit(
     asked: Asked,
-    target: Annotated[
-        list[str],
-        typer.Option("--target", metavar="NAME|FILE.toml", help="A machine, see `fxcost targets`. Repeat to compare."),
-    ],
+    target: NeededTargets,
     tie: Tie = None,
     wanted: Annotated[
-        str | None,
-        typer.Option(
-            "--for", metavar="SYMBOL", help="The symbol whose largest size is asked: H if there is one, or S."
-        ),
+        str | None, wanted_symbol("The symbol whose largest size is asked: H if there is one, or S.")
     ] = None,
     dtype: Dtype = None,
     patches: Annotated[

@@ -9,7 +9,7 @@ import typer
 
 from fxcost.cli.analysis import check_choice
 from fxcost.cli.application import app, check_writable, complain, say, write
-from fxcost.cli.options import Accounting, Dtype, InputMode
+from fxcost.cli.options import Accounting, Alignment, Dtype, InputMode, TimeLimit, output_to
 
 PASSES = "cost, storage, liveness, peak, fuse, roofline, energy, schedule (moves ops), plan"
 
@@ -25,9 +25,7 @@ def opt(
         ),
     ],
     passes: Annotated[str, typer.Option("--passes", metavar="NAMES", help=f"Run in this order: {PASSES}.")],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="The file to write; without it, print.")
-    ] = None,
+    output: Annotated[Path | None, output_to("FILE", "The file to write; without it, print.")] = None,
     at: Annotated[
         str | None, typer.Option("--at", metavar="SIZES", help="Sizes for schedule and plan: N=1,H=64.")
     ] = None,
@@ -37,12 +35,8 @@ def opt(
     dtype: Dtype = None,
     accounting: Accounting = "eager",
     input_mode: InputMode = "freed",
-    alignment: Annotated[
-        int, typer.Option("--alignment", metavar="BYTES", min=1, help="Offsets of a plan are multiples of this.")
-    ] = 1,
-    time_limit: Annotated[
-        float, typer.Option("--time-limit", metavar="SECONDS", min=0.0, help="For schedule and for plan.")
-    ] = 60.0,
+    alignment: Alignment = 1,
+    time_limit: TimeLimit = 60.0,
     form: Annotated[str, typer.Option("--form", help="generic (every mlir-opt reads it) or pretty.")] = "generic",
 ) -> None:
     """Run passes over a graph in MLIR, without torch."""

@@ -1,7 +1,7 @@
-"""The options that every command with a MODEL takes, written once.
+"""The options that several commands take, written once.
 
-`@takes_model` gives a command these options in front of and behind its own, and hands it what was asked for as one
-`Asked`.
+`@takes_model` gives a command those of every MODEL, in front of and behind its own, and hands it what was asked for as
+one `Asked`. Where commands differ in what an option is for, a function makes it: `Annotated[Path | None, plot_to("...")]`.
 """
 
 from __future__ import annotations
@@ -50,13 +50,38 @@ Activations = Annotated[
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 5 when an operator has no cost rule.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
-Targets = Annotated[
-    list[str] | None,
-    typer.Option("--target", metavar="NAME|FILE.toml", help="A machine, see `fxcost targets`. Repeat to compare."),
-]
+_TARGET = typer.Option("--target", metavar="NAME|FILE.toml", help="A machine, see `fxcost targets`. Repeat to compare.")
+Targets = Annotated[list[str] | None, _TARGET]
+NeededTargets = Annotated[list[str], _TARGET]
 Dtype = Annotated[
     str | None, typer.Option("--dtype", metavar="NAME", help="Type to compute in on the target: bf16, fp16, int8 ...")
 ]
+TimeLimit = Annotated[
+    float, typer.Option("--time-limit", metavar="SECONDS", min=0.0, help="Stop with the best found so far.")
+]
+Alignment = Annotated[
+    int, typer.Option("--alignment", metavar="BYTES", min=1, help="Offsets in memory are multiples of this.")
+]
+
+
+def plot_to(what: str, part: str = "") -> Any:
+    """The option for a picture, `--plot` or `--plot-PART`; `what` says what it shows."""
+    return typer.Option("--plot" + (f"-{part}" if part else ""), metavar="FILE.png|svg", help=what)
+
+
+def page_to(what: str) -> Any:
+    """The option for a page."""
+    return typer.Option("--html", metavar="FILE", help=what)
+
+
+def output_to(file: str, what: str) -> Any:
+    """The option for a file of this kind."""
+    return typer.Option("--output", "-o", metavar=file, help=what)
+
+
+def wanted_symbol(what: str) -> Any:
+    """The option for the symbol that a question is about."""
+    return typer.Option("--for", metavar="SYMBOL", help=what)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from fxcost.cli.analysis import check_pictures
 from fxcost.cli.application import app, check_writable, complain, progress, say, write
+from fxcost.cli.options import Alignment, TimeLimit, output_to, plot_to
 
 
 @app.command(epilog="For example: fxcost plan buffers.csv --capacity 1MiB -o plan.csv")
@@ -21,18 +23,10 @@ def plan(
             "--capacity", metavar="BYTES", help="The arena it must fit (1MiB), or several banks (512KB,128KB)."
         ),
     ] = None,
-    alignment: Annotated[
-        int, typer.Option("--alignment", metavar="BYTES", min=1, help="Offsets are multiples of this.")
-    ] = 1,
-    time_limit: Annotated[
-        float, typer.Option("--time-limit", metavar="SECONDS", min=0.0, help="Stop with the best plan so far.")
-    ] = 60.0,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="PLAN.csv", help="Write the table with its offsets.")
-    ] = None,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE.png|svg", help="Draw addresses over time.")
-    ] = None,
+    alignment: Alignment = 1,
+    time_limit: TimeLimit = 60.0,
+    output: Annotated[Path | None, output_to("PLAN.csv", "Write the table with its offsets.")] = None,
+    plot: Annotated[Path | None, plot_to("Draw addresses over time.")] = None,
 ) -> None:
     """Give every buffer an address, in the least memory or an arena."""
     import math
@@ -43,12 +37,9 @@ def plan(
     from fxcost.query.units import parse_amount
     from fxcost.report.memory_plan import plan_text
 
-    for path in filter(None, (output, plot)):
-        check_writable(path)
-    if plot is not None:
-        from fxcost.report.pictures import check_picture
-
-        check_picture(plot)
+    if output is not None:
+        check_writable(output)
+    check_pictures(plot)
     banks: list[int] = []
     for text in capacity.split(",") if capacity is not None else ():
         amount = parse_amount(text)

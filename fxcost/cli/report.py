@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from fxcost.cli.analysis import analyze, check_choice, load_machines
+from fxcost.cli.analysis import analyze, check_choice, check_pictures, load_machines
 from fxcost.cli.application import app, check_writable, command_line, progress, say
-from fxcost.cli.options import AsJson, Asked, Dtype, Strict, Targets, Tie, takes_model
+from fxcost.cli.options import AsJson, Asked, Dtype, Strict, Targets, Tie, page_to, plot_to, takes_model
 from fxcost.errors import SpecError
 
 
@@ -40,21 +40,12 @@ def report(
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="The breakdown as CSV.")] = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="The report as Markdown.")] = False,
-    plot: Annotated[
-        Path | None,
-        typer.Option("--plot", metavar="FILE", help="Draw the roofline of one --target: a .png, .svg or .pdf file."),
-    ] = None,
+    plot: Annotated[Path | None, plot_to("Draw the roofline of one --target.")] = None,
     plot_modules: Annotated[
-        Path | None,
-        typer.Option("--plot-modules", metavar="FILE", help="Draw MACs, parameters and traffic by module as bars."),
+        Path | None, plot_to("Draw MACs, parameters and traffic by module as bars.", "modules")
     ] = None,
-    plot_memory: Annotated[
-        Path | None, typer.Option("--plot-memory", metavar="FILE", help="Draw activations in memory over the steps.")
-    ] = None,
-    page: Annotated[
-        Path | None,
-        typer.Option("--html", metavar="FILE", help="Write a page with sliders: one file that loads nothing."),
-    ] = None,
+    plot_memory: Annotated[Path | None, plot_to("Draw activations in memory over the steps.", "memory")] = None,
+    page: Annotated[Path | None, page_to("Write a page with sliders: one file that loads nothing.")] = None,
     tie: Tie = None,
     best_order: Annotated[
         bool, typer.Option("--best-order", help="Draw the order that needs least memory at --at on the page, too.")
@@ -64,7 +55,6 @@ def report(
     """Totals, formulas, costliest modules, what owns the peak."""
     from fxcost.query.breakdown import readable_depth
     from fxcost.report.arrange import SORTS, module_tree
-    from fxcost.report.pictures import check_picture
 
     check_choice("--by", by, ("node", "module", "op"))
     if sort is not None:
@@ -74,9 +64,7 @@ def report(
     machines = load_machines(target, dtype)
     if plot is not None and len(machines) != 1:
         raise SpecError(f"--plot draws the roofline of one machine, found {len(machines)} with --target")
-    for path in filter(None, (plot, plot_modules, plot_memory)):
-        check_writable(path)
-        check_picture(path)
+    check_pictures(plot, plot_modules, plot_memory)
     ties = check_page(page, tie, best_order)
     cost, point = analyze(asked)
     summary = replace(cost.summary(point, machines, dtype, by=by), sort=sort, top=top, fold=fold)

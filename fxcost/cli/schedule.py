@@ -7,9 +7,19 @@ from typing import Annotated
 
 import typer
 
-from fxcost.cli.analysis import analyze, check_free
+from fxcost.cli.analysis import analyze, check_free, check_pictures
 from fxcost.cli.application import app, check_writable, complain, progress, say, write
-from fxcost.cli.options import AsJson, Asked, Tie, takes_model
+from fxcost.cli.options import (
+    Alignment,
+    AsJson,
+    Asked,
+    Tie,
+    TimeLimit,
+    output_to,
+    plot_to,
+    takes_model,
+    wanted_symbol,
+)
 from fxcost.errors import SpecError
 
 
@@ -17,37 +27,24 @@ from fxcost.errors import SpecError
 @takes_model
 def schedule(
     asked: Asked,
-    wanted: Annotated[
-        str | None, typer.Option("--for", metavar="SYMBOL", help="The best order as a function of this size.")
-    ] = None,
+    wanted: Annotated[str | None, wanted_symbol("The best order as a function of this size.")] = None,
     tie: Tie = None,
-    time_limit: Annotated[
-        float, typer.Option("--time-limit", metavar="SECONDS", min=0.0, help="Stop with the best order so far.")
-    ] = 60.0,
+    time_limit: TimeLimit = 60.0,
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE.pt2", help="Write the program in its best order, with its costs."),
+        Path | None, output_to("FILE.pt2", "Write the program in its best order, with its costs.")
     ] = None,
-    plot: Annotated[
-        Path | None,
-        typer.Option("--plot", metavar="FILE.png|svg", help="Draw memory over execution, traced against best order."),
-    ] = None,
+    plot: Annotated[Path | None, plot_to("Draw memory over execution, traced against best order.")] = None,
     plan: Annotated[
         Path | None,
         typer.Option("--plan", metavar="PLAN.csv", help="Give every buffer an address, too: other orders if need be."),
     ] = None,
-    alignment: Annotated[
-        int, typer.Option("--alignment", metavar="BYTES", min=1, help="Addresses are multiples of this.")
-    ] = 1,
+    alignment: Alignment = 1,
     as_json: AsJson = False,
 ) -> None:
     """The execution order that needs least memory, with a proof."""
-    for path in filter(None, (output, plot, plan)):
+    for path in filter(None, (output, plan)):
         check_writable(path)
-    if plot is not None:
-        from fxcost.report.pictures import check_picture
-
-        check_picture(plot)
+    check_pictures(plot)
     cost, point = analyze(asked)
     graph = cost.at_point(point or {}).graph
     check_free(cost, wanted)

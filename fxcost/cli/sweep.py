@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fxcost.cli.analysis import analyze, check_metrics, widths
+from fxcost.cli.analysis import analyze, check_metrics, check_pictures, widths
 from fxcost.cli.application import app, check_writable, complain, progress, reader_may_leave, say
-from fxcost.cli.options import AsJson, Asked, Dtype, Strict, Tie, takes_model
+from fxcost.cli.options import AsJson, Asked, Dtype, Strict, Tie, output_to, plot_to, takes_model
 from fxcost.errors import CaptureError, ModelError, SpecError
 
 if TYPE_CHECKING:
@@ -62,12 +62,9 @@ def sweep(
         ),
     ] = None,
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE.csv|parquet", help="Write a file, slice by slice: of any length."),
+        Path | None, output_to("FILE.csv|parquet", "Write a file, slice by slice: of any length.")
     ] = None,
-    plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="FILE.png|svg", help="Draw every metric over the first size.")
-    ] = None,
+    plot: Annotated[Path | None, plot_to("Draw every metric over the first size.")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values, of any length.")] = False,
     as_json: AsJson = False,
     strict: Strict = False,
@@ -88,11 +85,7 @@ def sweep(
     if output is not None:
         check_writable(output)
         check_file(output)
-    if plot is not None:
-        from fxcost.report.pictures import check_picture
-
-        check_writable(plot)
-        check_picture(plot)
+    check_pictures(plot)
     point = parse_point(asked.at) if asked.at is not None else {}
     models = list(dict.fromkeys([asked.model, *(others or ())]))
     costs = _captured(asked, models, jobs, executor, strict=strict)

@@ -8,10 +8,8 @@ from math import lcm
 from typing import TYPE_CHECKING, Any
 
 from fxcost.errors import SpecError
-from fxcost.ir.evaluate import evaluate
 from fxcost.ir.expr import Expr
 from fxcost.ir.graph import Standing
-from fxcost.ir.reader import parse_expr
 from fxcost.ir.symbols import SymbolInfo
 from fxcost.passes._rates import RateFormula
 from fxcost.query.crossover import Question, regions
@@ -24,9 +22,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 Side = Quantity | RateFormula
-
-SAMPLED = 1 << 20
-"""Crossings beyond this size are not drawn: everything before them would be a speck."""
 
 
 @dataclass(frozen=True)
@@ -139,25 +134,6 @@ def _on_one_scale(first: Side, second: Side, held: Mapping[Any, bool]) -> tuple[
     )
     common = lcm(over, under)
     return left * (common // over), right * (common // under)
-
-
-def sample(found: Comparison) -> tuple[list[int], dict[str, list[float]]]:
-    """Both costs at some 300 sizes: up to twice the last crossing, or to a thousand steps where there is none."""
-    step = found.step
-    last = max([size for size in found.crossings if size <= SAMPLED], default=0)
-    end = max(2 * last, 512 * step) // step * step
-    sizes = sorted({max(step, k * end // 300 // step * step) for k in range(1, 301)})
-    sizes = [size for size in sizes if found.cheaper_at(size) is not None]
-    fixed = {n: parse_expr(v, where=n) if isinstance(v, str) else v for n, v in found.given.items()}
-
-    def value(side: Side, size: int) -> float:
-        here = {found.wrt: size}
-        point = here | {n: v if isinstance(v, int) else evaluate(v, here) for n, v in fixed.items()}
-        return side.at(point) if isinstance(side, RateFormula) else float(evaluate(side.value, point))
-
-    return sizes, {
-        name: [value(side, size) for size in sizes] for name, side in zip(found.names, found.sides, strict=True)
-    }
 
 
 @dataclass(frozen=True)

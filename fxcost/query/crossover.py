@@ -67,8 +67,7 @@ class Question:
 
     def value(self, formula: RateFormula, size: int) -> float:
         """A formula at a size of the symbol."""
-        point = {self.wrt: size}
-        return formula.at(point | {n: v if isinstance(v, int) else evaluate(v, point) for n, v in self.fixed.items()})
+        return formula.at(point_at(self.wrt, size, self.fixed))
 
     @property
     def fixed(self) -> dict[str, Expr | int]:
@@ -146,7 +145,8 @@ class Crossover(Shown):
     """Where memory binds, where compute does, and where both take equally long, for one op or the whole network.
 
     Spans are closed intervals of `wrt`; what lies in none of them is outside the domain, or beyond what was looked at.
-    `unknown` says which figure is missing where there can be no answer; `aside` what is left out of the memory time.
+    `unknown` says which figure is missing where there can be no answer; `aside` what is left out of the memory time. The
+    symbol goes in steps of `step`; `sides` are what is compared.
     """
 
     name: str
@@ -161,6 +161,8 @@ class Crossover(Shown):
     standing: Standing = Standing.EXACT
     unknown: str = ""
     aside: tuple[str, ...] = ()
+    step: int = 1
+    sides: Sides = field(default=Sides((), ()), repr=False, compare=False)
 
     @property
     def thresholds(self) -> tuple[int, ...]:
@@ -222,6 +224,7 @@ def crossover(
         proof="; ".join(dict.fromkeys(said)),
         standing=question.standing,
         aside=tuple(aside),
+        step=step,
     )
 
 
@@ -229,20 +232,20 @@ def compare_sides(name: str, target: str, sides: Sides, question: Question, in_m
     """The crossover of two sides of an estimate; `in_memory` is asked where the arena decides what stays on chip."""
     certain = [m.reason for m in sides.missing if m.place is None or m.place.inside is None]
     if certain:
-        return _unknown(name, target, question, "; ".join(dict.fromkeys(certain)))
+        return _unknown(name, target, question, "; ".join(dict.fromkeys(certain)), sides)
     parts = (*sides.compute, *sides.memory)
     strange = frozenset().union(*(e.symbols for p in parts for e in (p.amount, *(c.need_bytes for c in p.conditions))))
     strange -= {s.name for s in question.symbols}
     if strange:
-        return _unknown(name, target, question, f"the data decides {', '.join(sorted(strange))}: give a size")
+        return _unknown(name, target, question, f"the data decides {', '.join(sorted(strange))}: give a size", sides)
     if any(load.conditions for load in parts):
         question = in_memory
     aside = tuple(dict.fromkeys(m.reason for m in sides.missing))
-    return crossover(name, target, sides.compute, sides.memory, question, aside)
+    return replace(crossover(name, target, sides.compute, sides.memory, question, aside), sides=sides)
 
 
-def _unknown(name: str, target: str, question: Question, reason: str) -> Crossover:
-    return Crossover(name, target, question.wrt, given=question.given, unknown=reason)
+def _unknown(name: str, target: str, question: Question, reason: str, sides: Sides) -> Crossover:
+    return Crossover(name, target, question.wrt, given=question.given, unknown=reason, sides=sides)
 
 
 def regions(loads: Iterable[Load], question: Question) -> Iterator[tuple[dict[Residence, bool], tuple[Span, ...]]]:
@@ -271,6 +274,12 @@ def _scaled(compute: Loads, memory: Loads, held: Mapping[Residence, bool]) -> tu
     shared = gcd(*whole.values()) or 1
     slow, fast = (total(load.amount * (whole[load] // shared) for load in side) for side in active)
     return slow, fast
+
+
+def point_at(wrt: str, size: int, others: Mapping[str, Expr | int]) -> dict[str, int]:
+    """Every symbol where the one has a size: the others are numbers, or follow it."""
+    point = {wrt: size}
+    return point | {name: v if isinstance(v, int) else evaluate(v, point) for name, v in others.items()}
 
 
 def condition_text(condition: Residence, holds: bool) -> str:

@@ -26,29 +26,27 @@ class LatencyPiece:
     unknown: tuple[str, ...]
 
 
-def latency_pieces(
-    ops: Sequence[tuple[Crossover, Sides]], fixed: Mapping[str, Expr | int], step: int
-) -> tuple[LatencyPiece, ...]:
+def latency_pieces(ops: Sequence[Crossover], fixed: Mapping[str, Expr | int], step: int) -> tuple[LatencyPiece, ...]:
     """Pieces in the order of sizes; sizes at which some op's side is not known are in none."""
-    known = [answer for answer, _ in ops if not answer.unknown]
+    known = [answer for answer in ops if not answer.unknown]
     spans = [span for answer in known for span in (*answer.memory, *answer.compute, *answer.ties)]
     edges = sorted({low for low, _ in spans} | {high + step for _, high in spans if high is not None})
     found: list[LatencyPiece] = []
     for place, low in enumerate(edges):
-        sides = [_binding(answer, low) for answer, _ in ops]
+        sides = [_binding(answer, low) for answer in ops]
         if None in sides:
             continue
         high = edges[place + 1] - step if place + 1 < len(edges) else None
         if high is None and not all(_ends_open(answer) for answer in known):
             continue
         names = {
-            kind: tuple(answer.name for side, (answer, _) in zip(sides, ops, strict=True) if side == kind)
+            kind: tuple(answer.name for side, answer in zip(sides, ops, strict=True) if side == kind)
             for kind in ("memory", "compute", "unknown")
         }
         if found and found[-1].where[1] == low - step and found[-1].memory == names["memory"]:
             found[-1] = replace(found[-1], where=(found[-1].where[0], high))  # only ties came or went
             continue
-        terms = [_ruling(side, given) for side, (_, given) in zip(sides, ops, strict=True)]
+        terms = [_ruling(side, answer.sides) for side, answer in zip(sides, ops, strict=True)]
         found.append(LatencyPiece((low, high), LatencyFormula.of(terms).bind(fixed), **names))
     return tuple(found)
 

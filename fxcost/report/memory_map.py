@@ -30,7 +30,7 @@ def draw_plan(found: Plan, path: Path, title: str = "memory plan") -> None:
         colors.append(COLORS[number % len(COLORS)])
         if r.upper - r.lower >= NAMED * 2 * (end - begin) and r.size >= NAMED * found.height:
             middle = ((r.lower + r.upper) / 2, base + r.size / 2)
-            axes.text(*middle, r.id, ha="center", va="center", fontsize=6, clip_on=True, parse_math=False)
+            axes.text(*middle, r.id, ha="center", va="center", fontsize=6, clip_on=True)
     axes.add_collection(PatchCollection(boxes, facecolor=colors, edgecolor="white", linewidth=0.3, alpha=0.75))
     axes.axhline(
         found.load_bound,
@@ -44,7 +44,7 @@ def draw_plan(found: Plan, path: Path, title: str = "memory plan") -> None:
     axes.set_xlim(begin, end)
     axes.set_ylim(0, 1.08 * max(found.height, 1))
     proven = "optimal" if found.optimal else f"not proven best: {found.stopped}"
-    axes.set_title(f"{title}: {human(found.height, 'bytes')} ({proven})", parse_math=False)
+    axes.set_title(f"{title}: {human(found.height, 'bytes')} ({proven})")
     axes.set_xlabel("time")
     axes.set_ylabel("address (bytes)")
     axes.legend(loc="upper right", frameon=False, fontsize=9)

@@ -56,8 +56,25 @@ def save(made: Any, path: Path) -> None:
     import matplotlib as mpl
 
     check_picture(path)
+    _read_literally(made)
     with whole(path) as beside, mpl.rc_context({"svg.hashsalt": "fxcost", "svg.fonttype": "none"}):
         made.savefig(beside, format=path.suffix.lower()[1:], dpi=150, metadata=_dateless(path))
+
+
+def _read_literally(made: Any) -> None:
+    """Dollar signs in a model's names begin no formula; the powers of ten along logarithmic axes are formulas."""
+    from matplotlib.text import Text
+
+    powers = {
+        label
+        for axes in made.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        if axis.get_scale() == "log"
+        for label in axis.get_ticklabels(which="both")
+    }
+    for text in made.findobj(Text):
+        if text not in powers:
+            text.set_parse_math(False)
 
 
 def _dateless(path: Path) -> dict[str, Any]:

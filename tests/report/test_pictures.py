@@ -10,10 +10,12 @@ import pytest
 import fxcost
 from fxcost.cost import Cost
 from fxcost.errors import SpecError
+from fxcost.query.sampled import crossover_formulas, crossover_sizes
 from fxcost.report.arrange import SORTS
 from fxcost.report.live_memory import draw_memory
 from fxcost.report.module_bars import PANELS, bars, draw_modules
-from tests.support.commands import DATA, Ran, run
+from fxcost.report.pictures import figure, save
+from tests.support.commands import DATA, Ran, run, shell
 
 POINT = {"N": 1, "H": 224, "W": 224}
 
@@ -75,3 +77,82 @@ def test_the_report_draws_both(tmp_path: Path) -> None:
     assert memory.read_bytes().startswith(b"%PDF")
     ran = run("report", DATA / "tiny_llama.mlir", "--plot-modules", tmp_path / "modules.txt")
     assert ran == Ran(2, "", f"fxcost: cannot draw {tmp_path}/modules.txt: a picture ends in .png, .svg, .pdf\n")
+
+
+def test_names_with_dollars_are_shown_as_they_are(tmp_path: Path) -> None:
+    made, axes = figure(4, 3)
+    axes.set_title("a$b_c$d\\alpha")
+    axes.plot([1, 1000], [1, 1000], label="$x$")
+    axes.set_xscale("log")
+    axes.legend()
+    save(made, tmp_path / "names.svg")
+    text = (tmp_path / "names.svg").read_text()
+    assert all(name in text for name in ("a$b_c$d\\alpha", "$x$"))
+    assert text.count("<tspan") >= 4, "powers of ten are typeset: ten, and a raised number"
+
+
+# -- crossovers ------------------------------------------------------------------------------------------------------
+LAYER = "crossover DATA/resnet18.mlir --target t4 --node layer1.0.conv1"
+
+
+def test_both_sides_of_a_crossover_are_drawn(tmp_path: Path) -> None:
+    path = tmp_path / "sides.svg"
+    ran = shell(f"{LAYER} --plot {path}")
+    assert (ran.code, ran.err) == (0, "")
+    assert "compute-bound for H >= 29" in ran.out
+    text = path.read_text()
+    # at H = 29 there are 8 x 8 positions: 2 x 576 x 64 x 64 operations on 8.1e12 a second
+    assert f"H = 29: {2 * 576 * 64 * 64 / 8.1e12 * 1e9:.0f} ns" in text
+    for label in (
+        "layer1.0.conv1 on t4 (N=1, W=H)",
+        "compute binds",
+        "memory binds",
+        "compute time: ",
+        "memory time: ",
+    ):
+        assert label in text
+    again = tmp_path / "again.svg"
+    shell(f"{LAYER} --plot {again}")
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_what_is_drawn_of_a_crossover_is_what_it_answers(mobilenet: Cost) -> None:
+    for found in mobilenet.crossovers("t4")[:40]:
+        formulas, sizes = crossover_formulas(found), crossover_sizes(found, 4000)
+        assert sizes[0] == 1
+        assert sizes[-1] == 4000
+        assert len(sizes) > 150
+        for size in sizes:
+            compute, memory = (formulas[side].at({found.wrt: size}) for side in ("compute", "memory"))
+            if abs(compute - memory) > 1e-9 * max(compute, memory):
+                assert found.binds(size) == ("compute" if compute > memory else "memory")
+
+
+def test_each_node_gets_a_panel(tmp_path: Path) -> None:
+    path = tmp_path / "panels.svg"
+    assert shell(f"{LAYER} --node fc --target l4 --plot {path}").code == 0
+    text = path.read_text()
+    for title in ("layer1.0.conv1 on t4", "fc on t4", "layer1.0.conv1 on l4", "fc on l4"):
+        assert title in text
+    assert shell(f"crossover DATA/resnet18.mlir --target t4 --plot {path}").code == 0
+    assert "the whole network on t4" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        (f"{LAYER} --plot sides.txt", "a picture ends in .png, .svg, .pdf"),
+        (f"{LAYER} --plot no/such/sides.png", "there is no folder"),
+        (f"{LAYER} --plot sides.png --pieces", "without --pieces"),
+        (LAYER.replace("t4", "ethos-u55-256") + " --plot sides.png", "states no fp32 peak"),
+        (LAYER + " --node conv1" * 6 + " --plot sides.png", "a picture of 7 answers cannot be read"),
+    ],
+)
+def test_crossovers_that_cannot_be_drawn(
+    line: str, complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = shell(line)
+    assert (ran.code, ran.out) == (2, "")
+    assert complaint in ran.err
+    assert not list(tmp_path.iterdir())
