@@ -15,10 +15,10 @@ from fxcost.ir.predicate import Predicate
 from fxcost.ir.symbols import SymbolInfo, check_point
 from fxcost.passes.cost import Costs
 from fxcost.passes.liveness import Liveness, Owner, owner
-from fxcost.passes.totals import COUNTED, IN_MEMORY, UNITS, Totals
+from fxcost.passes.totals import COUNTED, IN_MEMORY, SEVERAL_DEVICES, UNITS, Totals
 from fxcost.passes.training import TRAINING_UNITS
 from fxcost.pipeline import DEFAULTS, Facts, Options
-from fxcost.query.breakdown import METRICS, ModuleRow, NodeRow, flatten, module_tree, node_rows, op_sums
+from fxcost.query.breakdown import ModuleRow, NodeRow, flatten, metrics_of, module_tree, node_rows, op_sums
 from fxcost.query.explain import Explanation, explain_node, find_nodes
 from fxcost.query.fit import default_unknown
 from fxcost.query.quantity import Quantity, may_hold, without_pinned
@@ -146,12 +146,16 @@ class Formulas:
         """The quantity called `name`; raises UnknownName with the nearest names."""
         if name not in self.quantities and name in TRAINING_UNITS:
             raise UnknownName(f"{name} is that of a training step: analyse with mode='training' (--mode training)")
+        if name not in self.quantities and name in SEVERAL_DEVICES:
+            raise UnknownName(f"{name} is that of one device among several: {self.graph.name} holds no collective")
         if name not in self.quantities:
             raise UnknownName(f"there is no quantity {name!r}{nearest(name, self.quantities)}")
         return self.quantities[name]
 
     def __getattr__(self, name: str) -> Quantity:
         if name in UNITS or (name in TRAINING_UNITS and name in self.quantities):
+            if name in SEVERAL_DEVICES and name not in self.quantities:
+                raise AttributeError(f"{name} is that of one device among several: there is no collective")
             return self.quantities[name]
         if name in TRAINING_UNITS:
             raise AttributeError(f"{name} is that of a training step: analyse with mode='training'")
@@ -181,27 +185,32 @@ class Formulas:
         """One row a node, in traced order."""
         rows = [
             {"name": r.name, "op": r.op, "module": r.module, "shape": list(map(str, r.shape)), "dtype": r.dtype}
-            | {m: self._part(m, r.metrics) for m in METRICS}
+            | {m: self._part(m, r.metrics) for m in self._metrics}
             for r in self.nodes
         ]
-        return Table(("name", "op", "module", "shape", "dtype", *METRICS), tuple(rows))
+        return Table(("name", "op", "module", "shape", "dtype", *self._metrics), tuple(rows))
 
     def by_module(self, depth: int = 2) -> Table:
         """One row a module down to `depth` levels, parents before children; each level adds up to its parent."""
         rows = [
             {"module": r.path or self.graph.name, "level": level, "calls": r.calls}
-            | {m: self._part(m, r.metrics) for m in METRICS}
+            | {m: self._part(m, r.metrics) for m in self._metrics}
             for level, r in flatten(self.modules, depth)
         ]
-        return Table(("module", "level", "calls", *METRICS), tuple(rows))
+        return Table(("module", "level", "calls", *self._metrics), tuple(rows))
 
     def by_op(self) -> Table:
         """One row an operator with how often it occurs."""
         rows = [
-            {"op": op, "count": count} | {m: self._part(m, sums) for m in METRICS}
+            {"op": op, "count": count} | {m: self._part(m, sums) for m in self._metrics}
             for op, (count, sums) in op_sums(self.nodes).items()
         ]
-        return Table(("op", "count", *METRICS), tuple(rows))
+        return Table(("op", "count", *self._metrics), tuple(rows))
+
+    @property
+    def _metrics(self) -> tuple[str, ...]:
+        """The columns of the tables."""
+        return metrics_of(self.nodes)
 
     def _part(self, metric: str, metrics: Mapping[str, Any]) -> Quantity:
         return replace(self.quantities[metric], value=metrics[metric], domain=self.graph.domain, recapture=None)

@@ -15,6 +15,7 @@ from fxcost.ir.graph import Graph, Node
 from fxcost.ir.predicate import indicator
 from fxcost.ir.types import TensorType
 from fxcost.ir.widths import activation_bytes, weight_bytes
+from fxcost.ops.exchanges import Exchange, wire_bytes
 from fxcost.ops.kinds import kind_of
 from fxcost.ops.registry import Call, OpCost, Rule, find
 from fxcost.passes.storage import Storage
@@ -34,6 +35,8 @@ class NodeCost:
     rule: Rule | None
     detail: OpCost
     kind: str
+    wire_bytes: Expr = ZERO
+    """What this device sends to others."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,18 @@ def _priced(
         rule=found,
         detail=detail,
         kind=kind,
+        wire_bytes=ZERO
+        if detail.exchange is None
+        else wire_bytes(detail.exchange, *message(detail.exchange, activations)),
     )
+
+
+def message(exchange: Exchange, activations: str | None) -> tuple[Expr, Expr | None]:
+    """Bytes of a collective's message, and of the part that a device keeps (None: a P-th), at the widths asked for."""
+    tensors = exchange.message
+    nbytes = total(activation_bytes(kind, kind.numel, activations) for kind in tensors)
+    own = None if exchange.own is None else activation_bytes(tensors[0], exchange.own, activations)
+    return nbytes, own
 
 
 def traffic(

@@ -29,7 +29,7 @@ from fxcost.passes._rates import (
 from fxcost.passes.energy import EnergyUse
 from fxcost.passes.fits import Fits
 from fxcost.passes.fuse import Groups
-from fxcost.passes.latency import Latency, Missing, Row
+from fxcost.passes.latency import WIRE, Latency, Missing, Row
 from fxcost.passes.totals import Totals
 from fxcost.passes.workload import Work, Workload, in_dtype
 from fxcost.pipeline import Facts
@@ -60,10 +60,10 @@ SPELLINGS: Mapping[str, str] = MappingProxyType(
 class NodeTime:
     """One op or fused group on the target: counts, both times in seconds, which one binds, and joules.
 
-    `binds` is compute or memory (equal times count as compute); unknown where a missing figure could change the answer;
-    open where the sizes decide. `binding_level` is the memory level that takes most of the memory time, where memory
-    binds; `t_level_s` is that time by level. `nodes` are the names of all ops in the group, `name` is the one that gives
-    it its class.
+    `binds` is compute, memory or interconnect (equal times count as compute); unknown where a missing figure could change
+    the answer; open where the sizes decide. `binding_level` is the memory level that takes most of the memory time, where
+    memory binds; `t_level_s` is that time by level. `t_wire_s` is what other devices are sent, after computing. `nodes` are
+    the names of all ops in the group, `name` is the one that gives it its class.
     """
 
     name: str
@@ -77,6 +77,7 @@ class NodeTime:
     bytes: int | Expr
     t_compute_s: Seconds
     t_memory_s: Seconds
+    t_wire_s: Seconds
     t_level_s: Mapping[str, Seconds]
     binds: str
     binding_level: str | None
@@ -84,10 +85,16 @@ class NodeTime:
 
     @property
     def t_s(self) -> float | None:
-        """Roofline seconds of the group: the larger of the two times; None where a size is open or both are unknown."""
-        known = [t for t in (self.t_compute_s, self.t_memory_s) if t is not None]
-        numbers = [t for t in known if isinstance(t, float)]
-        return max(numbers, default=None) if len(numbers) == len(known) else None
+        """Roofline seconds of the group: the larger of the two times; None where a size is open or both are unknown.
+
+        What is sent to other devices follows on computing.
+        """
+        sides = (self.t_compute_s, self.t_memory_s, self.t_wire_s or None)
+        known = [t for t in sides if t is not None]
+        if not known or not all(isinstance(t, float) for t in known):
+            return None
+        compute, memory, wire = (t if isinstance(t, float) else 0.0 for t in sides)
+        return max(compute + wire, memory)
 
 
 @dataclass(frozen=True)
@@ -175,7 +182,7 @@ class Estimate:
             row for group, row in zip(self._groups.rows, self._latency.rows, strict=True) if nodes & set(group.nodes)
         ]
         return Sides(
-            loads(load for row in rows for load in row.term.compute),
+            loads(load for row in rows for load in row.term.compute if load.what != WIRE),
             loads(load for row in rows for load in row.term.memory),
             tuple(dict.fromkeys(m for row in rows for m in row.missing)),
         ).bound(self.at)
@@ -220,7 +227,11 @@ class Estimate:
         group, graph, term = self._groups.rows[position], self._graph, row.term
         anchor = graph.nodes[group.anchor]
         whole = {side: row.is_whole(side, self.at) for side in ("compute", "memory")}
-        compute, memory = self._seconds(term.compute, whole["compute"]), self._seconds(term.memory, whole["memory"])
+        sent = tuple(load for load in term.compute if load.what == WIRE)
+        computed = tuple(load for load in term.compute if load.what != WIRE)
+        is_whole = whole["compute"] or work.exchange is not None
+        compute, memory = self._seconds(computed, is_whole), self._seconds(term.memory, whole["memory"])
+        wire = self._seconds(sent, work.exchange is None)
         names = dict.fromkeys(load.level for load in term.memory)
         levels = {name: self._seconds(tuple(p for p in term.memory if p.level == name), True) for name in names}
         levels = {name: part for name, part in levels.items() if part != 0.0}
@@ -237,6 +248,7 @@ class Estimate:
             bytes=self._amount(work.read_bytes + work.write_bytes + work.weight_bytes),
             t_compute_s=compute,
             t_memory_s=memory,
+            t_wire_s=wire,
             t_level_s=MappingProxyType(levels),
             binds=binds,
             binding_level=_longest(levels) if binds == "memory" else None,
@@ -254,7 +266,11 @@ class Estimate:
             sides = {"compute": term.compute, "memory": term.memory}
             return "unknown" if any(not parts and not whole[side] for side, parts in sides.items()) else "open"
         if self._values.exactly(term.compute) >= self._values.exactly(term.memory):
-            return "compute" if whole["memory"] else "unknown"
+            sent = tuple(load for load in term.compute if load.what == WIRE)
+            longer = (
+                "interconnect" if 2 * self._values.exactly(sent) > self._values.exactly(term.compute) else "compute"
+            )
+            return longer if whole["memory"] else "unknown"
         return "memory" if whole["compute"] else "unknown"
 
     def _joules(self, terms: tuple[Term, ...]) -> Joules:

@@ -15,6 +15,10 @@ calibrated  the roofline with rates multiplied by the shares that the target's e
             (sum), as the efficiency says. A sum counts all traffic in main memory: what caches save is in the
             shares. Ops that do nothing (views) take time where an overhead names them
 
+What devices send each other is in the roofline and in calibrated latency, beside each collective's other operations and
+as long as the fastest algorithm takes (`_interconnect`): max(T_compute + T_interconnect, T_memory), and nothing overlaps
+with the ops before and after. The lecture and the bound know one device.
+
 Bytes are served by main memory (the farthest level that holds weights or activations), or by the nearest level on chip
 in which the data stays (`_places`): all weights and the arena, or the arena alone for activations. The lecture counts
 main memory alone; for it and for the bound, weights that stay on chip cost nothing. A figure that the target does not
@@ -30,11 +34,15 @@ from fxcost.errors import SpecError, nearest
 from fxcost.ir.expr import ZERO, Expr
 from fxcost.ir.graph import Graph
 from fxcost.ops.classes import known_classes
+from fxcost.passes._interconnect import PS_PER_S, fastest, picoseconds, unstated
 from fxcost.passes._places import Place, places
 from fxcost.passes._rates import LatencyFormula, Load, Residence, Term, loads
 from fxcost.passes.workload import Work, Workload
 from fxcost.pipeline import Facts, register_pass
 from fxcost.target import Efficiency, Target
+
+WIRE = "interconnect"
+"""What a load is that other devices are sent."""
 
 VECTOR_DTYPE = "fp32"
 """Other operations run on the vector lanes, whose rate is the fp32 figure; one operation each."""
@@ -42,7 +50,10 @@ VECTOR_DTYPE = "fp32"
 
 @dataclass(frozen=True)
 class Missing:
-    """A term that is left out on one side (compute or memory) for want of a figure, where `place` serves the data."""
+    """A term that is left out on one side (compute or memory) for want of a figure, where `place` serves the data.
+
+    A side that is neither changes no answer to what binds.
+    """
 
     side: str
     reason: str
@@ -170,13 +181,20 @@ def roofline_term(here: Served, row: Work) -> Term:
     vector = here.target.peak(VECTOR_DTYPE)
     other = [] if vector is None else [Load(row.other_ops, vector, "other")]
     moved, fetched = _moved(here.activations, row.read_bytes, row.write_bytes), _fetched(here.weights, row.weight_bytes)
-    return Term(loads((*_products(here, row), *other)), loads((*moved, *fetched)))
+    return Term(loads((*_products(here, row), *other, *_sent(here.target, row))), loads((*moved, *fetched)))
 
 
 def _products(here: Served, row: Work) -> Iterator[Load]:
     peak = here.target.peak(dtype_on(here.target, row))
     if peak is not None:
         yield Load(row.macs * 2, peak, "products")
+
+
+def _sent(target: Target, row: Work) -> Iterator[Load]:
+    if row.exchange is not None and target.interconnect is not None:
+        times = picoseconds(row.exchange, row.message_bytes, row.own_bytes, target.interconnect)
+        if times:
+            yield Load(fastest(times), float(PS_PER_S), WIRE, target.interconnect.name)
 
 
 def _moved(where: Iterable[Place], read_bytes: Expr, write_bytes: Expr) -> Iterator[Load]:
@@ -211,6 +229,7 @@ def calibrated_term(here: Served, achieved: Efficiency, row: Work) -> Term:
         "other": share.of_vector,
         "activations": share.memory,
         "weights": share.of_weights,
+        WIRE: 1.0,
     }
     counted = row if achieved.counts_other_ops else replace(row, other_ops=ZERO)
     term = roofline_term(here, counted).with_loads(lambda load: replace(load, rate=load.rate * shares[load.what]))
@@ -225,6 +244,9 @@ def _missing(target: Target, work: Workload, rows: tuple[Row, ...]) -> Iterator[
         yield Missing("op", f"time and energy of {op} ({count}x): it has no cost rule")
     for row in rows:
         yield from row.missing
+    if any(row.exchange is not None for row in work.rows):
+        yield Missing(WIRE, "collectives in lecture and bound, which know one device")
+        yield Missing(WIRE, "overlap of collectives with other ops: roofline and calibrated wait for each of them")
     if target.efficiency is None:
         yield Missing("fit", f"calibrated latency: {target.name} has no efficiency block")
         return
@@ -252,6 +274,8 @@ def _missing_of(here: Served, row: Work) -> Iterator[Missing]:
     if row.other_ops is not ZERO and here.target.peak(VECTOR_DTYPE) is None:
         reason = f"compute time of other operations (roofline): {name} states no {VECTOR_DTYPE} peak"
         yield Missing("compute", reason)
+    for reason, is_whole in () if row.exchange is None else unstated(here.target, row.exchange):
+        yield Missing("compute" if is_whole else WIRE, reason)
     for place in here.activations:
         for amount, rate, what in (
             (row.read_bytes, place.level.read_bytes_per_s, "activations read"),

@@ -44,8 +44,12 @@ UNITS: Mapping[str, str] = MappingProxyType(
         "weight_bytes": "bytes",
         "input_bytes": "bytes",
         "output_bytes": "bytes",
+        "wire_bytes": "bytes",
     }
 )
+
+SEVERAL_DEVICES = frozenset(["wire_bytes"])
+"""Quantities that only a graph with collectives has."""
 
 COUNTED = frozenset(
     [
@@ -61,6 +65,7 @@ COUNTED = frozenset(
         "peak_memory_with_scratch",
         "macs_forward",
         "macs_backward",
+        "wire_bytes",
     ]
 )
 """Quantities that an operator without a rule turns into lower bounds; sizes of values are known without one."""
@@ -120,6 +125,8 @@ def totals(graph: Graph, facts: Facts) -> Totals:
         "output_bytes": _tensor_bytes(graph, set(graph.outputs) - graph.state_of.keys(), options.activations),
         **facts[Training].values,
     }
+    if any(row.detail.exchange is not None for row in rows):
+        values["wire_bytes"] = total(row.wire_bytes for row in rows)
     by_dtype: dict[str, int] = {}
     for state in parameters:
         name = state.type.dtype.short

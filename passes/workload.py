@@ -15,7 +15,8 @@ from fxcost.ir.graph import Graph
 from fxcost.ir.types import DType, TensorType
 from fxcost.ir.widths import WIDTHS, weight_bytes, weight_width
 from fxcost.ops.classes import class_of
-from fxcost.passes.cost import Costs, call_of
+from fxcost.ops.exchanges import Exchange
+from fxcost.passes.cost import Costs, call_of, message
 from fxcost.passes.fuse import Group, Groups
 from fxcost.passes.totals import Totals
 from fxcost.pipeline import Facts, register_pass
@@ -35,7 +36,10 @@ COMPUTE_NAMES: Mapping[DType, str] = {
 
 @dataclass(frozen=True)
 class Work:
-    """One group: counts, bytes at its border, the type of its products, whether a request may change it, its class."""
+    """One group: counts, bytes at its border, the type of its products, whether a request may change it, its class.
+
+    A collective has its `exchange`, the bytes of its message and of the part that stays here (None: a P-th).
+    """
 
     macs: Expr
     other_ops: Expr
@@ -45,11 +49,14 @@ class Work:
     dtype: str
     is_floating: bool
     op_class: str
+    exchange: Exchange | None = None
+    message_bytes: Expr = ZERO
+    own_bytes: Expr | None = None
 
     @property
     def is_idle(self) -> bool:
         """True for views and bookkeeping: nothing is computed and nothing moves."""
-        return not any(
+        return self.exchange is None and not any(
             amount is not ZERO
             for amount in (self.macs, self.other_ops, self.read_bytes, self.write_bytes, self.weight_bytes)
         )
@@ -114,7 +121,10 @@ def workload(graph: Graph, facts: Facts) -> Workload:
     """Gather what latency, energy and fit need."""
     options, values = facts.options, facts[Totals].values
     return Workload(
-        rows=tuple(_work(graph, group, options.weights, options.activations) for group in facts[Groups].rows),
+        rows=tuple(
+            _work(graph, group, options.weights, options.activations, facts[Costs].rows[group.anchor].detail.exchange)
+            for group in facts[Groups].rows
+        ),
         model_bytes=values["model_bytes"],
         used_weight_bytes=_used_weight_bytes(graph, facts[Costs], options.weights),
         input_bytes=values["input_bytes"],
@@ -125,7 +135,14 @@ def workload(graph: Graph, facts: Facts) -> Workload:
     )
 
 
-def _work(graph: Graph, group: Group, weights: Iterable[tuple[str, str]], activations: str | None) -> Work:
+def _work(
+    graph: Graph,
+    group: Group,
+    weights: Iterable[tuple[str, str]],
+    activations: str | None,
+    exchange: Exchange | None,
+) -> Work:
+    sent, own = (ZERO, None) if exchange is None else message(exchange, activations)
     return Work(
         macs=group.macs,
         other_ops=group.other_ops,
@@ -135,6 +152,9 @@ def _work(graph: Graph, group: Group, weights: Iterable[tuple[str, str]], activa
         dtype=_compute_dtype(graph, group, weights, activations),
         is_floating=group.dtype.is_floating,
         op_class=class_of(call_of(graph, graph.nodes[group.anchor])),
+        exchange=exchange,
+        message_bytes=sent,
+        own_bytes=own,
     )
 
 

@@ -25,6 +25,7 @@ from fxcost.ir.predicate import Compare, Predicate
 from fxcost.ir.symbols import SymbolInfo, ranges_of
 from fxcost.ir.sympy_bridge import Untranslatable, from_sympy, predicate_from_sympy
 from fxcost.ir.types import ScalarType, TensorType, ValueType
+from fxcost.lower.collectives import DEVICES, group_of, is_collective
 from fxcost.lower.control import CONTROL_FLOW, NOT_COUNTED, Sums, described, summed
 from fxcost.lower.fx import (
     arguments,
@@ -71,6 +72,7 @@ class _Lowering:
     sizes: dict[Any, Expr] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     outer: Any = None  # the operator that is being taken apart
+    groups: dict[str, SymbolInfo] = field(default_factory=dict)  # process groups of unknown size, by name
 
     def run(self) -> Graph:
         program = self.captured.program
@@ -78,7 +80,7 @@ class _Lowering:
         states, inputs = self._placeholders(program)
         self._body(program.graph_module, "")
         outputs, updates = self._outputs(program)
-        symbols = (*self.captured.symbols, *self.data.values())
+        symbols = (*self.captured.symbols, *self.groups.values(), *self.data.values())
         return Graph(
             name=self.name,
             symbols=symbols,
@@ -213,6 +215,18 @@ class _Lowering:
         nodes, self.nodes, self.values = self.nodes, outer, saved
         return summed(nodes, self.types)
 
+    def _group(self, node: Any) -> dict[str, Attribute]:
+        """Among how many devices a collective runs, and as which of them; a size of its own where nobody knows."""
+        found = group_of(node)
+        if found.size is not None:
+            return {"group_size": found.size} | ({} if found.rank is None else {"group_rank": found.rank})
+        known = self.groups.get(found.name)
+        if known is None:
+            taken = {*self.names, *(s.name for s in self.captured.symbols)}
+            known = self.groups[found.name] = SymbolInfo(unique(DEVICES, dict.fromkeys(taken)))
+            self.notes.append(f"{known.name} is the number of devices of process group {found.name!r}, which is gone")
+        return {"group_size": symbol(known.name)}
+
     def _decided(self, most: int | None) -> Expr:
         """A symbol for what only the data decides: how often a loop runs, which branch is taken."""
         name = f"{DATA_PREFIX}{len(self.data)}"
@@ -265,6 +279,8 @@ class _Lowering:
         for slot, argument in arguments(node):
             self._argument(slot, argument, operands, slots, attrs)
         attrs |= more
+        if is_collective(op):
+            attrs |= self._group(node)
         schema = getattr(node.target, "_schema", None)
         memory = effects(schema, slots) if schema is not None else NO_EFFECTS
         results = self._results(name, node.name, example)

@@ -58,6 +58,7 @@ def _dims(scene: Scene, name: str, rank: int) -> list[int]:
 @layout(
     "aten.alias", "aten.detach", "aten.detach_", "aten.lift", "aten.requires_grad_", "aten.conj", "aten.resolve_conj"
 )
+@layout("_c10d_functional.wait_tensor", "_c10d_functional_autograd.wait_tensor", "c10d_functional.wait_tensor")
 def _identity(scene: Scene) -> tuple[Layout, ...]:
     of, _, strides = _main(scene)
     return _alias(strides, of)

@@ -17,6 +17,7 @@ from fxcost.errors import ModelError, SpecError, nearest
 from fxcost.ir.expr import ZERO, Expr
 from fxcost.ir.graph import Attribute, Node
 from fxcost.ir.types import TensorType, ValueType
+from fxcost.ops.exchanges import Exchange
 
 KINDS = ("compute", "pointwise", "affine", "movement", "view", "free")
 """What a call is, for fusion and for the lecture's folding.
@@ -119,7 +120,9 @@ class OpCost:
 
     `macs` and `other_ops` are counts. `reads` and `writes` override, by operand or result position, how many distinct
     elements are touched; by default every operand is read once and every result written once. `formula` is the formula
-    as text in the letters of `bind`, which says what each letter is here. `causal_macs` is set for causal attention.
+    as text in the letters of `bind`, which says what each letter is here. `inside_reads` and `inside_writes` are bytes
+    that move between values inside one call (the body of a loop). `causal_macs` is set for causal attention,
+    `exchange` for collectives: what is sent to other devices.
     """
 
     macs: Expr = ZERO
@@ -130,6 +133,9 @@ class OpCost:
     formula: str = ""
     bind: Mapping[str, Expr] = field(default_factory=dict)
     causal_macs: Expr | None = None
+    inside_reads: Expr = ZERO
+    inside_writes: Expr = ZERO
+    exchange: Exchange | None = None
 
 
 @dataclass(frozen=True)

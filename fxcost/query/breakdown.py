@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fxcost.ir.expr import ZERO, Expr, total
@@ -13,6 +13,7 @@ from fxcost.passes.fuse import Groups
 from fxcost.pipeline import Facts
 
 METRICS = ("params", "macs", "other_ops", "read_bytes", "write_bytes", "weight_bytes")
+"""What every node has; one device of several has `wire_bytes` besides."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ def node_rows(graph: Graph, facts: Facts) -> tuple[NodeRow, ...]:
     costs, groups = facts[Costs], facts[Groups]
     by_anchor = {group.anchor: group for group in groups.rows}
     counted: set[str] = set()
+    has_collectives = any(cost.detail.exchange is not None for cost in costs.rows)
     makers = {value.id: value.id for value in graph.inputs}
     makers |= {value.id: node.name for node in graph.nodes for value in node.results}
     rows = []
@@ -83,11 +85,17 @@ def node_rows(graph: Graph, facts: Facts) -> tuple[NodeRow, ...]:
                     "read_bytes": group.read_bytes if group else ZERO,
                     "write_bytes": group.write_bytes if group else ZERO,
                     "weight_bytes": group.weight_bytes if group else ZERO,
-                },
+                }
+                | ({"wire_bytes": cost.wire_bytes} if has_collectives else {}),
                 tuple(dict.fromkeys(makers[o] for o in node.operands if o in makers)),
             )
         )
     return tuple(rows)
+
+
+def metrics_of(rows: Sequence[NodeRow]) -> tuple[str, ...]:
+    """The metrics that the nodes of a graph have."""
+    return tuple(rows[0].metrics) if rows else METRICS
 
 
 def op_sums(rows: Iterable[NodeRow]) -> dict[str, tuple[int, dict[str, Expr]]]:
@@ -102,6 +110,8 @@ def module_tree(graph: Graph, rows: Iterable[NodeRow]) -> ModuleRow:
     """The tree of modules. Parameters sit in the module that owns them, so they add up too, unread ones included."""
     own: dict[str, list[Mapping[str, Expr]]] = {}
     calls: dict[str, set[int]] = {}
+    rows = list(rows)
+    names = metrics_of(rows)
     for row in rows:
         own.setdefault(row.module, []).append({**row.metrics, "params": ZERO})
         calls.setdefault(row.module, set()).add(row.call)
@@ -124,8 +134,8 @@ def module_tree(graph: Graph, rows: Iterable[NodeRow]) -> ModuleRow:
 
     def build(path: str) -> ModuleRow:
         children = tuple(build(child) for child in sorted(below.get(path, ()), key=first.__getitem__))
-        mine = {m: total(entry.get(m, ZERO) for entry in own.get(path, ())) for m in METRICS}
-        sums = {m: total([mine[m], *(child.metrics[m] for child in children)]) for m in METRICS}
+        mine = {m: total(entry.get(m, ZERO) for entry in own.get(path, ())) for m in names}
+        sums = {m: total([mine[m], *(child.metrics[m] for child in children)]) for m in names}
         return ModuleRow(path, len(calls.get(path, {0})), sums, children, mine)
 
     return build("")
@@ -161,4 +171,4 @@ def readable_depth(tree: ModuleRow, most: int = 24) -> int:
 
 def _summed(rows: Iterable[NodeRow]) -> dict[str, Expr]:
     members = list(rows)
-    return {m: total(row.metrics[m] for row in members) for m in METRICS}
+    return {m: total(row.metrics[m] for row in members) for m in metrics_of(members)}

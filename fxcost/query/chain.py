@@ -28,7 +28,7 @@ from fxcost.passes.buffers import Buffers
 from fxcost.passes.cost import Costs
 from fxcost.passes.fuse import Groups
 from fxcost.passes.storage import Storage
-from fxcost.passes.totals import COUNTED, UNITS, Totals
+from fxcost.passes.totals import COUNTED, SEVERAL_DEVICES, UNITS, Totals
 from fxcost.pipeline import Facts, Options
 from fxcost.query.quantity import Quantity
 
@@ -37,7 +37,7 @@ PEAKS = ("peak_memory", "peak_memory_with_scratch")
 LAYERED = ("total_activations", "peak_activations")
 """Counted by layers that may reach over a seam (an activation belongs to the layer before it): not composed."""
 
-SUMS = tuple(name for name in UNITS if name not in {*ENDS, *PEAKS, *LAYERED})
+SUMS = tuple(name for name in UNITS if name not in {*ENDS, *PEAKS, *LAYERED, *SEVERAL_DEVICES})
 COMPOSED = (*SUMS, *PEAKS, *ENDS)
 """Quantities of a chain."""
 

@@ -86,6 +86,8 @@ def explain_node(graph: Graph, facts: Facts, node: Node) -> Explanation:
         "weight_bytes": cost.weight_bytes,
         "scratch_bytes": cost.scratch_bytes,
     }
+    if cost.detail.exchange is not None:
+        counts["wire_bytes"] = cost.wire_bytes
     if cost.detail.causal_macs is not None:
         counts["macs_causal"] = cost.detail.causal_macs
     unknown = "no rule: this operator is unknown, its cost is missing from every total"

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from fxcost.errors import SpecError
 from fxcost.ir.expr import Expr, total
-from fxcost.query.breakdown import METRICS, ModuleRow, NodeRow, op_sums
+from fxcost.query.breakdown import ModuleRow, NodeRow, metrics_of, op_sums
 from fxcost.query.fold import folded, rest_of
 from fxcost.report.summary import Summary
 
@@ -50,7 +50,7 @@ def node_list(summary: Summary) -> Sequence[NodeRow]:
     if not rest:
         return shown
     known = all(row.known for row in rest)
-    sums = {name: total(row.metrics[name] for row in rest) for name in METRICS}
+    sums = {name: total(row.metrics[name] for row in rest) for name in metrics_of(rows)}
     return [*shown, NodeRow(f"({len(rest):,} more)", "", "", 0, (), "", "", known, sums)]
 
 
@@ -63,7 +63,7 @@ def op_list(summary: Summary) -> list[tuple[str, int, Metrics]]:
     shown, rest = _cut(sorted(found, key=lambda row: (-key(row[2]), -second(row[2]))), summary.top)
     if not rest:
         return shown
-    sums = {name: total(row[2][name] for row in rest) for name in METRICS}
+    sums = {name: total(row[2][name] for row in rest) for name in metrics_of(summary.nodes)}
     return [*shown, (f"({len(rest):,} more)", sum(row[1] for row in rest), sums)]
 
 

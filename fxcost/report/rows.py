@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fxcost.ir.expr import Expr
-from fxcost.query.breakdown import METRICS, flatten
+from fxcost.query.breakdown import flatten, metrics_of
 from fxcost.query.table import Table
 from fxcost.report.arrange import module_tree, node_list, op_list
 from fxcost.report.summary import Summary
@@ -47,11 +47,14 @@ def table(summary: Summary) -> Table:
             )
             for level, r in flatten(module_tree(summary), summary.depth)
         ]
-    return Table((*head, *METRICS), tuple(_cells(summary, labels, metrics) for labels, metrics in rows))
+    columns = metrics_of(summary.nodes)
+    return Table((*head, *columns), tuple(_cells(summary, labels, metrics, columns) for labels, metrics in rows))
 
 
-def _cells(summary: Summary, labels: Mapping[str, Any], metrics: Mapping[str, Expr]) -> dict[str, Any]:
-    expressions = tuple(metrics[m] for m in METRICS)
+def _cells(
+    summary: Summary, labels: Mapping[str, Any], metrics: Mapping[str, Expr], columns: tuple[str, ...]
+) -> dict[str, Any]:
+    expressions = tuple(metrics[m] for m in columns)
     values = summary.values(expressions, summary.at)
     shown = (str(e) if v is None else v for e, v in zip(expressions, values, strict=True))
-    return {**labels, **dict(zip(METRICS, shown, strict=True))}
+    return {**labels, **dict(zip(columns, shown, strict=True))}

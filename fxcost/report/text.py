@@ -48,9 +48,10 @@ HEADLINES: Mapping[str, str] = {
     "read_bytes": "activations read",
     "write_bytes": "activations written",
     "weight_bytes": "weights fetched",
+    "wire_bytes": "sent to other devices",
 }
 
-FORMULAS = ("macs", "params", "peak_memory", "saved_activations", "total_activations")
+FORMULAS = ("macs", "params", "peak_memory", "saved_activations", "total_activations", "wire_bytes")
 LONGEST_FORMULA = 1_600
 OWNERS = 6
 MAX_GUARDS = 8

@@ -2,7 +2,8 @@
 
 Grammar of a file (`?` is optional, units are part of the key; what is unknown is left out, never guessed)::
 
-    target     ::= name vendor class runtime notes? compute memory+ overhead? efficiency? energy? limits? sources+
+    target     ::= name vendor class runtime notes? compute memory+ overhead? efficiency? energy? interconnect?
+                   limits? sources+
     compute    ::= DTYPE_ops_per_s? ... cores? clock_hz?     dense peaks, a MAC is 2 operations; never sparse ones
     memory     ::= name holds technology? capacity_bytes? banks_bytes? bandwidth persistent? instances?    near to far
                    cached_weights?                           share of the weights that is pinned in this level
@@ -13,6 +14,10 @@ Grammar of a file (`?` is optional, units are part of the key; what is unknown i
                                                              or a finer class (fxcost/ops/classes.py)
     energy     ::= table node_nm? pj_per_mac{ DTYPE{ mult add } ... } pj_per_byte{ LEVEL ... } static_w?
                  | table? static_w?                          a table by name: "45 nm" (the lecture's, by default), "7 nm"
+    interconnect ::= name topology bandwidth_bytes_per_s? latency_s? devices?
+                                                             between devices of a node: topology switch, mesh, ring or
+                                                             torus; bandwidth of one device in one direction, all links
+                                                             together; latency of one message
     limits     ::= tdp_w? sram_bytes? flash_bytes?           what an application may use, where the machine has more
     sources    ::= figures document date checked note?       figures: key paths, `*` allowed; one source per figure
 
@@ -37,9 +42,11 @@ from fxcost.target.machine import (
     DTYPES,
     HOLDS,
     TECHNOLOGIES,
+    TOPOLOGIES,
     Efficiency,
     Energy,
     FigureRow,
+    Interconnect,
     Limits,
     MacEnergy,
     Memory,
@@ -56,9 +63,11 @@ __all__ = [
     "DTYPES",
     "HOLDS",
     "TECHNOLOGIES",
+    "TOPOLOGIES",
     "Efficiency",
     "Energy",
     "FigureRow",
+    "Interconnect",
     "Limits",
     "MacEnergy",
     "Memory",

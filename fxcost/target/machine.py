@@ -18,6 +18,7 @@ HOLDS: Final = ("weights", "activations", "both")
 TECHNOLOGIES: Final = ("sram", "dram", "flash")
 CHECKED: Final = ("yes", "partly", "no")
 COMBINED: Final = ("max", "sum")
+TOPOLOGIES: Final = ("switch", "mesh", "ring", "torus")
 _UNITS = (
     ("_ops_per_s", "op/s"),
     ("_bytes_per_s", "byte/s"),
@@ -165,6 +166,24 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Interconnect:
+    """How devices of this kind are connected inside a node.
+
+    topology                  switch: every device reaches every other one at its full bandwidth; mesh: a link between
+                              every two; ring and torus: links between neighbours only
+    bandwidth_bytes_per_s     of one device in one direction, all its links together
+    latency_s                 of one message between two devices
+    devices                   how many a node holds
+    """
+
+    name: str
+    topology: str
+    bandwidth_bytes_per_s: float | None = None
+    latency_s: float | None = None
+    devices: int | None = None
+
+
+@dataclass(frozen=True)
 class FigureRow:
     """One figure for people: key path, value, unit, and its source (None in a target that Python code made)."""
 
@@ -193,6 +212,7 @@ class Target:
     limits: Limits = Limits()
     notes: str = ""
     dtype: str | None = None
+    interconnect: Interconnect | None = None
 
     def __post_init__(self) -> None:
         """Refuse a machine on which a model has no place to live."""
@@ -247,6 +267,8 @@ class Target:
                 yield from _numbers(f"energy.pj_per_mac.{dtype}", mac)
             for name, per_byte in self.energy.pj_per_byte:
                 yield f"energy.pj_per_byte.{name}", per_byte
+        if self.interconnect:
+            yield from _numbers("interconnect", self.interconnect)
         yield from _numbers("limits", self.limits)
 
     def source_of(self, figure: str) -> Source | None:

@@ -9,7 +9,7 @@ from typing import Any
 from fxcost.errors import nearest
 from fxcost.target import machine, toml
 from fxcost.target.energy_tables import DEFAULT_TABLE, TABLES
-from fxcost.target.machine import Efficiency, Energy, Limits, MacEnergy, Memory, Share, Source, Target
+from fxcost.target.machine import Efficiency, Energy, Interconnect, Limits, MacEnergy, Memory, Share, Source, Target
 from fxcost.target.toml import Malformed, bad, number, number_or_zero, text, whole, word
 
 _COMPUTE = toml.table({f"{d}_ops_per_s": number for d in machine.DTYPES} | {"cores": whole, "clock_hz": number})
@@ -57,6 +57,17 @@ _ENERGY = toml.record(
     },
 )
 _LIMITS = toml.record(Limits, {"tdp_w": number, "sram_bytes": whole, "flash_bytes": whole})
+_INTERCONNECT = toml.record(
+    Interconnect,
+    {
+        "name": word,
+        "topology": toml.choice(machine.TOPOLOGIES),
+        "bandwidth_bytes_per_s": number,
+        "latency_s": number,
+        "devices": whole,
+    },
+    required="name topology",
+)
 _SOURCE = toml.record(
     Source,
     {
@@ -105,6 +116,7 @@ _TARGET = toml.table(
         "overhead": toml.by_name(word, number_or_zero, suffix="_s"),
         "efficiency": _efficiency,
         "energy": _energy,
+        "interconnect": _INTERCONNECT,
         "limits": _LIMITS,
         "sources": toml.items(_SOURCE),
     },

@@ -8,7 +8,7 @@ from dataclasses import fields
 from datetime import date
 from typing import Any
 
-from fxcost.target.machine import Efficiency, Energy, Limits, Memory, Share, Target
+from fxcost.target.machine import Efficiency, Energy, Interconnect, Limits, Memory, Share, Target
 
 
 def to_toml(target: Target) -> str:
@@ -33,6 +33,10 @@ def _lines(target: Target) -> Iterator[str]:
         for name, share in target.efficiency.shares:
             yield from _table(f"efficiency.{name}", _changed(share, Share()) or [("compute", share.compute)])
     yield from _energy(target.energy)
+    if target.interconnect is not None:
+        yield from _table(
+            "interconnect", [(f.name, getattr(target.interconnect, f.name)) for f in fields(Interconnect)]
+        )
     if target.limits != Limits():
         yield from _table("limits", _changed(target.limits, Limits()))
     for source in target.sources:

@@ -201,8 +201,9 @@ function groupsAt(machine, values, sides, applies) {
   return nodes.map((node, i) => {
     const { compute, memory: memory_ } = sides(terms[i]);
     const lacking = packed.lacking[lacks[i]].map((number) => machine.missing[number]).filter(applies).map(([side]) => side);
-    const longer = compute >= memory_ ? "compute" : "memory";
-    const other = longer === "compute" ? "memory" : "compute";
+    const computes = word(classes[i]) === "collectives" ? "interconnect" : "compute";
+    const longer = compute >= memory_ ? computes : "memory";
+    const other = longer === "memory" ? "compute" : "memory";
     const operations = 2 * Number(values[macs[i]]) + Number(values[others[i]]);
     const bytes = Number(values[reads[i]] + values[writes[i]] + values[weights[i]]);
     return {
