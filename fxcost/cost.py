@@ -47,14 +47,23 @@ class Cost(OnMachines, InOrders, InPatches):
         wrt: str,
         at: Mapping[str, int] | None = None,
         tie: Mapping[str, str] | None = None,
+        *,
+        patches: int | None = None,
+        overhead: float | None = None,
     ) -> Solution:
         """Values of `wrt` that satisfy the constraint(s), exactly, with a proof; see `fxcost.query.solve`.
 
         Besides comparisons of quantities takes those of latency and energy: `cost.on("h100-sxm").roofline <= 0.05`.
+        `peak_memory <= bytes` can be solved patch by patch: for `p`, the smallest p x p patches that fit, or for a size
+        with up to `patches` a side, in both with at most the share `overhead` of MACs on top (`solve_in_patches`).
         """
         from fxcost.query.rates import combined, solve_rate
 
         given = [constraint] if isinstance(constraint, Constraint | RateConstraint) else list(constraint)
+        if patches is not None or overhead is not None or (wrt == "p" and wrt not in self.symbols):
+            if len(given) != 1 or not isinstance(given[0], Constraint):
+                raise SpecError("patches answer one constraint: peak_memory <= BYTES")
+            return self.solve_in_patches(given[0], wrt, at, tie, patches=patches, overhead=overhead)
         counted = [c for c in given if isinstance(c, Constraint)]
         timed = [c for c in given if isinstance(c, RateConstraint)]
         found = []

@@ -10,8 +10,12 @@ from fxcost.errors import Infeasible, SpecError
 from fxcost.formulas import Formulas
 
 if TYPE_CHECKING:
+    from fxcost.passes._patch_setting import Setting
+    from fxcost.passes.patch_fields import Field
     from fxcost.patching import Patches
-    from fxcost.query.quantity import Quantity
+    from fxcost.query.patch_peak import PatchedPeak
+    from fxcost.query.quantity import Constraint, Quantity
+    from fxcost.query.solve import Solution
 
 OVERHEAD = 0.2
 """MACs on top that are allowed where nobody says."""
@@ -41,6 +45,7 @@ class InPatches(Formulas):
         from fxcost.passes._patch_setting import setting_of
         from fxcost.passes._patch_sweep import Grid
         from fxcost.passes.patch import CACHED, MOST_OVERHEAD, SQUARES, STRIPS, frontier
+        from fxcost.passes.patch_order import best_in_order
         from fxcost.passes.patch_plan import patch_plan
         from fxcost.patching import Patches
 
@@ -53,18 +58,18 @@ class InPatches(Formulas):
             chosen += CACHED if grids is None else [Grid(rows, cached=True) for rows, columns in grids if columns == 1]
         limit = overhead if overhead is not None else OVERHEAD if memory is None else MOST_OVERHEAD
         plans = frontier(setting, chosen, limit, progress)
-        fitting = [plan for plan in plans if memory is None or plan.peak <= memory]
-        if not fitting:
+        progress("the order of what is outside the patches")
+        found = best_in_order(setting, here.facts, plans, memory)
+        if found is None:
             raise Infeasible(
                 f"no patches keep {self.graph.name} within {memory:,} bytes at up to {limit:.0%} more MACs: the least peak "
                 f"found is {plans[-1].peak:,}"
             )
-        plan = fitting[-1] if memory is None else fitting[0]
         certificate = (
             f"best of all plans in traced order with up to {limit:.0%} more MACs whose stages begin and end between "
             f"layers, over {len(chosen)} grids"
         )
-        return Patches(**vars(patch_plan(setting, plan, plans, certificate)))
+        return Patches(**vars(patch_plan(found, setting, plans, certificate)))
 
     def smallest_patches(self, memory: int, at: Mapping[str, int] | None = None) -> Patches:
         """One stage of p x p patches from the input on, as MCUNetV2 runs it, with the smallest p within so many bytes.
@@ -74,6 +79,7 @@ class InPatches(Formulas):
         from fxcost.passes._patch_setting import setting_of
         from fxcost.passes._patch_sweep import Grid
         from fxcost.passes.patch import Plan, one_stage, smallest_square
+        from fxcost.passes.patch_order import in_best_order
         from fxcost.passes.patch_plan import patch_plan
         from fxcost.patching import Patches
 
@@ -81,7 +87,8 @@ class InPatches(Formulas):
         setting = setting_of(here.graph, here.facts, point)
         if setting.peak <= memory:
             plain = Plan(setting.peak, setting.total_macs, ())
-            return Patches(**vars(patch_plan(setting, plain, (plain,), "it fits without patches")))
+            ordered = in_best_order(setting, here.facts, plain)
+            return Patches(**vars(patch_plan(ordered, setting, (plain,), "it fits without patches")))
         found = smallest_square(setting, memory)
         if found is None:
             raise Infeasible(
@@ -90,7 +97,61 @@ class InPatches(Formulas):
         p = found.stages[0].grid.rows
         plans = tuple(one_stage(setting, Grid(p, p), memory))
         certificate = f"the smallest p for one stage of p x p patches: {p - 1} is not enough"
-        return Patches(**vars(patch_plan(setting, found, plans, certificate)))
+        return Patches(**vars(patch_plan(in_best_order(setting, here.facts, found), setting, plans, certificate)))
+
+    def solve_in_patches(
+        self,
+        constraint: Constraint,
+        wrt: str,
+        at: Mapping[str, int] | None = None,
+        tie: Mapping[str, str] | None = None,
+        *,
+        patches: int | None = None,
+        overhead: float | None = None,
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> Solution:
+        """Solve `peak_memory <= bytes` with one stage in patches: for `p`, the patches a side, or for a size.
+
+        For a size, up to `patches` x `patches` are allowed; `overhead` is the largest share of MACs on top. Raises
+        SpecError where the constraint is another one, a size is missing, or too many sizes would have to be tried.
+        """
+        from fxcost.passes._patch_setting import setting_of
+        from fxcost.passes.patch import MOST_SQUARE, bound_formula
+        from fxcost.query.crossover import point_at
+        from fxcost.query.patch_solve import SQUARE, largest_in_patches, smallest_p
+        from fxcost.query.solve import solve, substitution
+
+        limit, strict = constraint.bound.value.constant, constraint.op == "<"
+        if constraint.quantity.name != "peak_memory" or constraint.op not in {"<=", "<"} or limit is None:
+            raise SpecError(f"{constraint}: patches answer peak_memory <= BYTES, a number")
+        if overhead is not None and overhead < 0:
+            raise SpecError(f"overhead={overhead:g}: expected a share of MACs, zero or more")
+        memory = limit - strict
+        if wrt == SQUARE:
+            if patches is not None or tie:
+                raise SpecError(
+                    "the number of patches is what is asked for: give all sizes, and neither patches nor ties"
+                )
+            here, point = self._within(self._point(at or {}))
+            return smallest_p(setting_of(here.graph, here.facts, point), memory, overhead)
+        if patches is None or not 2 <= patches <= MOST_SQUARE:
+            raise SpecError(f"patches={patches}: expected a number from 2 to {MOST_SQUARE}, for p x p patches")
+        known = {s.name: s for s in self._sizes}
+        plain = solve([self.peak_memory <= memory], wrt, self._sizes, at, tie)
+        others = substitution(known, wrt, at or {}, tie or {})
+        least = replace(
+            self.peak_memory,
+            name="what no patches stay under",
+            value=bound_formula(self.graph, self.facts),
+            recapture=None,
+        )
+        bound = solve([least <= memory], wrt, self._sizes, at, tie)
+
+        def setting_at(size: int) -> Setting:
+            here, point = self._within(point_at(wrt, size, others))
+            return setting_of(here.graph, here.facts, point)
+
+        return largest_in_patches(known[wrt], setting_at, memory, patches, overhead, plain, bound, progress)
 
     def patches_within(self, memory: int, at: Mapping[str, int] | None = None) -> Patches:
         """The simplest patches within so many bytes: one stage of p x p with the smallest p, else the plan of fewest MACs.
@@ -112,16 +173,10 @@ class InPatches(Formulas):
         from fxcost.ir.predicate import Compare
         from fxcost.passes.cost import Costs
         from fxcost.passes.patch_fields import stage_macs
-        from fxcost.query.explain import find_nodes
 
         if min(rows, columns) < 1:
             raise SpecError(f"{rows} x {columns} patches: expected one row and one column at least")
-        graph = self.graph
-        inside = [k for k, node in enumerate(graph.nodes) if f"{node.module}.".startswith(f"{up_to}.")]
-        named = [k for k, node in enumerate(graph.nodes) if node.name == up_to] or inside
-        if not named:
-            find_nodes(graph, up_to)  # says which names there are
-        stop = max(named) + 1
+        graph, stop = self.graph, self._stop(up_to)
         last = graph.nodes[stop - 1]
         staged = stage_macs(graph, self.facts, 0, stop, rows, columns)
         shape = graph.tensor(last.results[0].id).shape
@@ -132,3 +187,73 @@ class InPatches(Formulas):
             domain=(*graph.domain, *(each for each in enough if each.left.constant is None)),
             recapture=None,
         )
+
+    def patched_peak(
+        self,
+        up_to: str,
+        rows: int,
+        columns: int,
+        *,
+        cached: bool = False,
+        wrt: str | None = None,
+        at: Mapping[str, int] | None = None,
+        tie: Mapping[str, str] | None = None,
+    ) -> PatchedPeak:
+        """Peak bytes of the whole run with one stage of rows x columns patches up to a node or module, along one size.
+
+        Exact at every size, as polynomials on residue classes; `wrt` is H with W tied to it where nothing is said. Raises
+        UnknownName for a name that there is not, SpecError where there is no such form.
+        """
+        from fxcost.passes._patch_setting import setting_of
+        from fxcost.passes._patch_sweep import Grid
+        from fxcost.passes.patch import check_grid
+        from fxcost.query.crossover import point_at
+        from fxcost.query.patch_peak import peak_along
+        from fxcost.query.solve import substitution
+
+        grid = Grid(rows, columns, cached)
+        check_grid(grid)
+        stop = self._stop(up_to)
+        wrt, ties, point = self._one_open(at, wrt, tie)
+        known = {s.name: s for s in self._sizes}
+        if wrt is None or wrt not in known:
+            raise SpecError(f"patched_peak is along a size of the model: {', '.join(known) or 'it has none'}")
+        point = {name: size for name, size in point.items() if name != wrt and name not in ties}
+        others = substitution(known, wrt, point, ties)
+
+        def setting_at(size: int) -> Setting:
+            here, within = self._within(point_at(wrt, size, others))
+            if here.graph is not self.graph:
+                raise SpecError(f"{wrt}={size}: other nodes run there; ask at a point")
+            return setting_of(here.graph, here.facts, within)
+
+        given = "".join(f", {name} = {value}" for name, value in others.items())
+        return peak_along(
+            self.graph,
+            self.facts,
+            stop,
+            grid,
+            known[wrt],
+            others,
+            setting_at,
+            f"{grid} patches up to {up_to}{given}",
+        )
+
+    def halos(self, up_to: str) -> Mapping[str, tuple[Field, Field]]:
+        """Which rows and columns of every value some rows and columns of a node's or module's result need, as formulas.
+
+        From the inputs on; raises as `patched_macs`.
+        """
+        from fxcost.passes.patch_fields import fields
+
+        return fields(self.graph, self.facts, 0, self._stop(up_to))
+
+    def _stop(self, up_to: str) -> int:
+        """One past the last node of a node's or module's name; raises UnknownName with the nearest names."""
+        from fxcost.query.explain import find_nodes
+
+        inside = [k for k, node in enumerate(self.graph.nodes) if f"{node.module}.".startswith(f"{up_to}.")]
+        named = [k for k, node in enumerate(self.graph.nodes) if node.name == up_to] or inside
+        if not named:
+            find_nodes(self.graph, up_to)  # says which names there are
+        return max(named) + 1

@@ -40,4 +40,4 @@ class Patches(PatchPlan, Shown):
             for value in graph.inputs
             if isinstance(value.type, TensorType)
         ]
-        return patched(program, [node.name for node in graph.nodes], self.written, shapes)
+        return patched(program, [node.name for node in graph.nodes], self.written, shapes, reorder=bool(self.order))

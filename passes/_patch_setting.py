@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -10,14 +10,14 @@ from itertools import accumulate
 import numpy as np
 
 from fxcost.errors import SpecError
-from fxcost.ir.evaluate import evaluate
+from fxcost.ir.evaluate import compiled, evaluate
 from fxcost.ir.expr import Expr, symbol
 from fxcost.ir.graph import Graph
 from fxcost.ir.predicate import holds
 from fxcost.ir.types import TensorType
 from fxcost.ir.widths import activation_bytes
 from fxcost.ops.locality import Local, locality
-from fxcost.passes.buffers import Buffer, Buffers
+from fxcost.passes.buffers import Buffers
 from fxcost.passes.cost import Costs, call_of
 from fxcost.passes.fuse import Groups
 from fxcost.passes.schedule_hazards import is_random
@@ -113,29 +113,27 @@ def setting_of(graph: Graph, facts: Facts, point: Mapping[str, int]) -> Setting:
     facts = facts.under(order=None)
     storage, groups, options = facts[Storage], facts[Groups], facts.options
     case = next(c for c in facts[Buffers].cases if holds(c.when, point))
-    lives = tuple(_life(buffer, point) for buffer in case.buffers)
+    sizes = _numbers([buffer.size for buffer in case.buffers], point)
+    lives = tuple(Life(sizes[buffer.size], buffer.first, buffer.last) for buffer in case.buffers)
     block_of = {value: i for i, buffer in enumerate(case.buffers) for value in buffer.values}
     base = {v: a.of for v, a in storage.aliases.items() if holds(a.when, point)} | dict(groups.virtual)
     kept = {*graph.outputs, *(value for _, value in graph.updates)}
     defined = {value.id: k for k, node in enumerate(graph.nodes) for value in node.results}
     last = {value: graph.readers[value][-1] for value in graph.readers} | dict.fromkeys(kept, len(graph.nodes))
     rows = facts[Costs].rows
-
-    def number(value: Expr) -> int:
-        return evaluate(value, point)
-
+    maps = {v.id: v.type for v in graph.values() if isinstance(v.type, TensorType) and v.type.rank >= 2}
+    wanted = [size for kind in maps.values() for size in (*kind.shape[-2:], kind.numel)]
+    wanted += [size for row in rows for size in (row.macs, row.read_bytes, row.write_bytes, row.weight_bytes)]
+    numbers = _numbers(wanted, point)
     shapes = {}
-    for value in graph.values():
-        kind = value.type
-        if isinstance(kind, TensorType) and kind.rank >= 2:
-            height, width = (number(size) for size in kind.shape[-2:])
-            bits = activation_bytes(kind, symbol("b") * 8, options.activations)
-            width_bits = evaluate(bits, {"b": 1})
-            shapes[value.id] = Shape(height, width, width_bits * (number(kind.numel) // max(1, height * width)))
+    for value, kind in maps.items():
+        height, width = (numbers[size] for size in kind.shape[-2:])
+        bits = evaluate(activation_bytes(kind, symbol("b") * 8, options.activations), {"b": 1})
+        shapes[value] = Shape(height, width, bits * (numbers[kind.numel] // max(1, height * width)))
     return Setting(
         graph,
         point,
-        tuple(_local(graph, k, storage) for k in range(len(graph.nodes))),
+        windows_of(graph, storage),
         shapes,
         lives,
         block_of,
@@ -143,15 +141,23 @@ def setting_of(graph: Graph, facts: Facts, point: Mapping[str, int]) -> Setting:
         tuple(frozenset(node.operands[i] for i in node.effects.writes) for node in graph.nodes),
         last,
         defined,
-        tuple(number(row.macs) for row in rows),
-        tuple((number(row.read_bytes), number(row.write_bytes), number(row.weight_bytes)) for row in rows),
+        tuple(numbers[row.macs] for row in rows),
+        tuple((numbers[row.read_bytes], numbers[row.write_bytes], numbers[row.weight_bytes]) for row in rows),
         options.accounting != "eager",
         sum(life.size for life in lives if life.first < 0),
     )
 
 
-def _life(buffer: Buffer, point: Mapping[str, int]) -> Life:
-    return Life(evaluate(buffer.size, point), buffer.first, buffer.last)
+def _numbers(values: Iterable[Expr], point: Mapping[str, int]) -> dict[Expr, int]:
+    """Every value at the point; compiled once for all of them and all points."""
+    wanted = tuple(dict.fromkeys(values))
+    names = tuple(sorted(point))
+    return dict(zip(wanted, compiled(wanted, names)(*(point[name] for name in names)), strict=True))
+
+
+def windows_of(graph: Graph, storage: Storage) -> tuple[Local | str, ...]:
+    """How each node can be cut, or why not."""
+    return tuple(_local(graph, k, storage) for k in range(len(graph.nodes)))
 
 
 def _local(graph: Graph, position: int, storage: Storage) -> Local | str:

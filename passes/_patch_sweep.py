@@ -134,10 +134,13 @@ def explicit_border(local: Local, axis: Axis, cut: Cut, made: Span) -> Flags:
 
 
 class Sweep:
-    """The stages that end before node `stop`, cut by one grid; `candidates` yields those that begin at a wanted node."""
+    """The stages that end before node `stop`, cut by one grid; `candidates` yields those that begin at a wanted node.
 
-    def __init__(self, setting: Setting, stop: int, grid: Grid) -> None:
-        self.setting, self.stop, self.grid = setting, stop, grid
+    With `memory`, a sweep ends where it is sure that no longer stage keeps to so many bytes.
+    """
+
+    def __init__(self, setting: Setting, stop: int, grid: Grid, memory: int | None = None) -> None:
+        self.setting, self.stop, self.grid, self.memory_limit = setting, stop, grid, memory
         self.patches = grid.rows * grid.columns
         self.need: dict[str, tuple[Span, Span]] = {}
         self.ends: dict[str, Numbers] = {}  # the last moment that each patch uses a value
@@ -158,6 +161,9 @@ class Sweep:
         least = min(wanted, default=0)
         for position in range(self.stop - 1, least - 1, -1):
             if not self._add(position):
+                return
+            if self.memory_limit is not None and self.stitched + int(self.memory.max()) > self.memory_limit:
+                self.reason = "it needs more memory"  # another node in front takes none of these bytes away
                 return
             if position in wanted and position <= self.floor and self.outputs:
                 yield self._candidate(position)
@@ -332,7 +338,8 @@ class Sweep:
             low = max(first, low)
             self.memory[low:high] += size * (np.arange(low, high)[:, None] <= end)
 
-    def _candidate(self, first: int) -> Candidate:
+    def levels(self, first: int) -> Numbers:
+        """Bytes alive at every moment of every patch (moments x patches) of the stage that begins at node `first`."""
         setting = self.setting
         through = entering = 0
         leaving = np.zeros(MOMENTS * self.stop, dtype=np.int64)
@@ -347,15 +354,19 @@ class Sweep:
             if index in self.tiles:  # views of it
                 ends.append(int(self.tiles[index].end[-1]))
             leaving[: max(ends, default=-1) + 1] += life.size
-        inside = self.memory[MOMENTS * first :]
-        peak = int((inside[:, :-1].max() if self.patches > 1 else 0) + entering)
-        peak = max(peak, int((inside[:, -1] + leaving[MOMENTS * first :]).max()))
+        found = self.memory[MOMENTS * first :] + (through + self.stitched)
+        found[:, :-1] += entering
+        found[:, -1] += leaving[MOMENTS * first :]
+        return found
+
+    def _candidate(self, first: int) -> Candidate:
+        setting = self.setting
         outputs = tuple(sorted(self.outputs, key=lambda pair: setting.defined[pair[0]]))
         return Candidate(
             first,
             self.stop,
             self.grid,
-            through + self.stitched + peak,
+            int(self.levels(first).max()),
             self.macs,
             tuple(reversed(self.nodes)),
             tuple(value for value, _ in outputs),

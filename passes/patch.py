@@ -9,17 +9,22 @@ on in p x p patches, is among them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TypeVar
 
 from fxcost.errors import SpecError
+from fxcost.ir.expr import Expr, maximum, minimum, total
+from fxcost.ir.graph import Graph, Node
 from fxcost.ir.patches import Box
 from fxcost.ops.locality import Local
-from fxcost.passes._patch_setting import Setting, cuts
+from fxcost.passes._patch_setting import Setting, cuts, windows_of
 from fxcost.passes._patch_sweep import Candidate, Grid, Sweep
 from fxcost.passes._patch_tiles import stage_of, touched
+from fxcost.passes.buffers import Buffers
+from fxcost.passes.storage import Storage
+from fxcost.pipeline import Facts
 
 SQUARES = tuple(Grid(n, n) for n in range(2, 9))
 STRIPS = tuple(Grid(n) for n in (2, 3, 4, 6, 8, 12, 16))
@@ -29,6 +34,9 @@ GRIDS = (*SQUARES, *STRIPS, *CACHED)
 
 MOST_OVERHEAD = 1.0
 """Plans with more than this share of MACs on top are not looked at."""
+
+MOST_SQUARE = 16
+"""Squares of patches are tried up to this many a side."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,7 @@ class _Label:
 
 
 T = TypeVar("T", _Label, Candidate)
+N = TypeVar("N", int, Expr)
 
 
 def frontier(
@@ -102,10 +111,7 @@ def stages_by_end(
     """Stages worth running, by where they end: with a lower peak than whole maps, and not beaten by another grid."""
     chosen = tuple(dict.fromkeys(grids))
     for grid in chosen:
-        if grid.rows * grid.columns < 2 or min(grid.rows, grid.columns) < 1 or (grid.cached and grid.columns > 1):
-            raise SpecError(
-                f"a grid of {grid}: expected at least two patches, and one column where halo rows are cached"
-            )
+        check_grid(grid)
     wanted, spare = set(places), int(setting.total_macs * overhead)
     found: dict[int, list[Candidate]] = {}
     for number, stop in enumerate(places[1:], 1):
@@ -121,6 +127,12 @@ def stages_by_end(
                     best.setdefault(stage.first, []).append(stage)
         found[stop] = [stage for stages in best.values() for stage in _undominated(stages)]
     return found
+
+
+def check_grid(grid: Grid) -> None:
+    """Raise SpecError for a grid that cuts nothing."""
+    if grid.rows * grid.columns < 2 or min(grid.rows, grid.columns) < 1 or (grid.cached and grid.columns > 1):
+        raise SpecError(f"a grid of {grid}: expected at least two patches, and one column where halo rows are cached")
 
 
 def _undominated(found: Iterable[T]) -> list[T]:
@@ -144,15 +156,32 @@ def _plan(label: _Label) -> Plan:
 
 def lower_bound(setting: Setting) -> int:
     """Bytes that no order and no patches stay under: the inputs, and every call that needs its whole maps at once."""
-    needs = [setting.start]
-    for node, local in zip(setting.graph.nodes, setting.local, strict=True):
-        if isinstance(local, str):
-            values = (*node.operands, *(value.id for value in node.results))
-            needs.append(
-                sum(setting.lives[i].size for i in {setting.block_of[v] for v in values if v in setting.block_of})
-            )
-    kept = {setting.block_of[v] for v in setting.graph.outputs if v in setting.block_of}
-    return max(*needs, sum(setting.lives[i].size for i in kept))
+    sizes = [life.size for life in setting.lives]
+    return max(setting.start, *_needs(setting.graph, setting.local, setting.block_of, sizes))
+
+
+def bound_formula(graph: Graph, facts: Facts) -> Expr:
+    """`lower_bound` as a formula in the sizes; where sizes decide what shares memory, the least of all cases."""
+    facts = facts.under(order=None)
+    local = windows_of(graph, facts[Storage])
+    found = []
+    for case in facts[Buffers].cases:
+        block_of = {value: i for i, buffer in enumerate(case.buffers) for value in buffer.values}
+        start = total(buffer.size for buffer in case.buffers if buffer.first < 0)
+        found.append(maximum(start, *_needs(graph, local, block_of, [buffer.size for buffer in case.buffers])))
+    return minimum(*found)
+
+
+def _needs(
+    graph: Graph, local: Sequence[Local | str], block_of: Mapping[str, int], sizes: Sequence[N]
+) -> list[N | int]:
+    """What must be there at once: the outputs, and operands and results of every call that cannot be cut."""
+    needed: list[tuple[str, ...]] = [graph.outputs]
+    for position, window in enumerate(local):
+        if isinstance(window, str):
+            call: Node = graph.nodes[position]
+            needed.append((*call.operands, *(value.id for value in call.results)))
+    return [sum(sizes[i] for i in dict.fromkeys(block_of[v] for v in values if v in block_of)) for values in needed]
 
 
 def traffic_of(setting: Setting, stages: Sequence[Candidate]) -> Traffic:
@@ -205,23 +234,61 @@ def _bytes(setting: Setting, value: str, places: int) -> int:
     return (places * setting.shapes[value].bits + 7) // 8
 
 
-def one_stage(setting: Setting, grid: Grid, memory: int | None = None) -> list[Plan]:
+def one_stage(setting: Setting, grid: Grid, memory: int | None = None, macs: int | None = None) -> list[Plan]:
     """MCUNetV2's rule: one stage from the inputs to any cut, in these patches; the best of them, fewest MACs first.
 
-    With `memory`, those within so many bytes.
+    With `memory` those within so many bytes, with `macs` those within so many MACs.
     """
-    found = []
-    for stop in cuts(setting)[1:]:
-        if memory is not None and max(setting.alive[stop:], default=0) > memory:
-            continue
-        for stage in Sweep(setting, stop, grid).candidates({0}):
-            rest = setting.alive[stop:]
-            macs = stage.macs + sum(setting.macs[stop:])
-            found.append(_Label(max([setting.start, stage.peak, *rest]), macs, None, stage))
-    return [_plan(label) for label in _undominated(found) if memory is None or label.peak <= memory]
+    found = [
+        label
+        for stop in cuts(setting)[1:]
+        if (label := _stage_to(setting, grid, stop, memory)) is not None and (macs is None or label.macs <= macs)
+    ]
+    return [_plan(label) for label in _undominated(found)]
 
 
-def smallest_square(setting: Setting, memory: int, most: int = 16) -> Plan | None:
+def least_stage(setting: Setting, grid: Grid, macs: int | None = None) -> Plan | None:
+    """The one stage from the inputs on in these patches that needs least, within so many MACs; None without any.
+
+    Ends are tried from the one behind which least is alive; what cannot beat the best so far is left early.
+    """
+    behind = {stop: max(setting.alive[stop:], default=0) for stop in cuts(setting)[1:]}
+    best: _Label | None = None
+    for stop in sorted(behind, key=lambda stop: behind[stop]):
+        if best is not None and max(setting.start, behind[stop]) >= best.peak:
+            break
+        found = _stage_to(setting, grid, stop, None if best is None else best.peak - 1)
+        if found is not None and (macs is None or found.macs <= macs):
+            best = found
+    return None if best is None else _plan(best)
+
+
+def _stage_to(setting: Setting, grid: Grid, stop: int, memory: int | None) -> _Label | None:
+    """A run with one stage from the inputs to before node `stop`; None where there is none within the bytes."""
+    rest = max(setting.start, max(setting.alive[stop:], default=0))
+    if memory is not None and rest > memory:
+        return None
+    stage = next(Sweep(setting, stop, grid, memory).candidates({0}), None)
+    if stage is None or (memory is not None and stage.peak > memory):
+        return None
+    return _Label(max(rest, stage.peak), stage.macs + sum(setting.macs[stop:]), None, stage)
+
+
+def fitting_stage(
+    setting: Setting, grids: Sequence[Grid], memory: int, macs: int | None = None, guess: Candidate | None = None
+) -> Plan | None:
+    """Any one stage from the inputs on within so many bytes and MACs; `guess` is what to try first."""
+    if lower_bound(setting) > memory:
+        return None
+    tried = [] if guess is None else [(guess.grid, guess.stop)]
+    for grid, stop in (*tried, *((grid, stop) for grid in grids for stop in cuts(setting)[1:])):
+        found = _stage_to(setting, grid, stop, memory)
+        if found is not None and (macs is None or found.macs <= macs):
+            return _plan(found)
+    return None
+
+
+def smallest_square(setting: Setting, memory: int, most: int = MOST_SQUARE) -> Plan | None:
     """The smallest p for which one stage of p x p patches stays within the bytes, with its fewest MACs; None without."""
     if lower_bound(setting) > memory:
         return None

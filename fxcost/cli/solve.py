@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fxcost.cli.analysis import analyze, blank_quantities, check_free, load_machines
-from fxcost.cli.application import app, say
-from fxcost.cli.options import AsJson, Asked, Dtype, Strict, Targets, Tie, takes_model
+from fxcost.cli.application import app, progress, say
+from fxcost.cli.options import AsJson, Asked, Dtype, Strict, Targets, Tie, takes_model, wanted_symbol
 from fxcost.errors import Infeasible, SpecError
+
+if TYPE_CHECKING:
+    from fxcost.cost import Cost
 
 
 @app.command(
@@ -27,11 +32,19 @@ def solve(
         ),
     ],
     wanted: Annotated[
-        str, typer.Option("--for", metavar="SYMBOL", help="The symbol to solve for; N,S for the largest pairs of two.")
+        str, wanted_symbol("The symbol to solve for; N,S for the largest pairs of two; p for the least p x p patches.")
     ],
     tie: Tie = None,
     target: Targets = None,
     dtype: Dtype = None,
+    patches: Annotated[
+        int | None,
+        typer.Option("--patches", metavar="P", help="Let the first layers run in up to P x P patches: peak_memory."),
+    ] = None,
+    overhead: Annotated[
+        float | None,
+        typer.Option("--overhead", metavar="PERCENT", min=0.0, help="MACs allowed on top where patches compute twice."),
+    ] = None,
     as_json: AsJson = False,
     strict: Strict = False,
 ) -> None:
@@ -49,6 +62,9 @@ def solve(
     if rates and not machines:
         raise SpecError(f"{rates[0][0]} is that on a machine: name one with --target")
     cost, point = analyze(asked, strict=strict)
+    if patches is not None or overhead is not None or (wanted == "p" and wanted not in cost.symbols):
+        _in_patches(cost, counted, rates, wanted, point, ties, patches, overhead, as_json=as_json)
+        return
     pair = tuple(name.strip() for name in wanted.split(","))
     for name in pair:
         check_free(cost, name)
@@ -70,3 +86,39 @@ def solve(
         feasible = solution.feasible
     if not feasible:
         raise Infeasible(f"no {wanted} satisfies {', '.join(constraints)}")
+
+
+def _in_patches(
+    cost: Cost,
+    counted: list[str],
+    rates: list[tuple[str, str, Fraction]],
+    wanted: str,
+    point: Mapping[str, int] | None,
+    ties: Mapping[str, str],
+    patches: int | None,
+    overhead: float | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Answer `peak_memory <= BYTES` patch by patch."""
+    from fxcost.query.constraint_text import parse_constraint
+    from fxcost.report.json import compact
+    from fxcost.report.solve import solution_data, solution_text
+
+    if rates or len(counted) != 1:
+        raise SpecError("patches answer one constraint: 'peak_memory <= BYTES'")
+    share = None if overhead is None else overhead / 100
+    with progress() as show:
+        show("looking for patches")
+        found = cost.solve_in_patches(
+            parse_constraint(counted[0], cost.quantities),
+            wanted,
+            point,
+            ties,
+            patches=patches,
+            overhead=share,
+            progress=show,
+        )
+    say(compact(solution_data(found)) if as_json else solution_text(found))
+    if not found.feasible:
+        raise Infeasible(f"no {wanted} satisfies {counted[0]} in patches")

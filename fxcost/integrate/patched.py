@@ -13,7 +13,7 @@ import torch
 from torch.fx.node import map_arg
 
 from fxcost.errors import ModelError
-from fxcost.integrate.reorder import _copied
+from fxcost.integrate.reorder import _copied, reorder_in_place
 from fxcost.ir.patches import Box, Patch, PatchedStage, Range, TileCall
 
 aten = torch.ops.aten
@@ -21,15 +21,22 @@ PADDINGS = (aten.pad.default, aten.constant_pad_nd.default)
 
 
 def patched(
-    program: Any, names: Sequence[str], stages: Sequence[PatchedStage], shapes: Sequence[tuple[int, ...]]
+    program: Any,
+    names: Sequence[str],
+    stages: Sequence[PatchedStage],
+    shapes: Sequence[tuple[int, ...]],
+    *,
+    reorder: bool = False,
 ) -> torch.fx.GraphModule:
     """A GraphModule that runs the stages patch by patch; the original is untouched, parameters are shared.
 
-    `names` are those of all nodes in the order analysed, `shapes` those of the tensor inputs. Raises ModelError where the
-    program is not the one that was analysed.
+    `names` are those of all nodes in the order analysed, to which `reorder` brings them first; `shapes` are those of the
+    tensor inputs. Raises ModelError where the program is not the one that was analysed.
     """
     module = _module(program)
     graph = module.graph
+    if reorder:
+        reorder_in_place(graph, names)
     nodes = {node.name: node for node in graph.nodes}
     missing = next((name for name in names if name not in nodes), None)
     if missing is not None:

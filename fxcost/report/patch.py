@@ -95,12 +95,18 @@ def patches_data(found: PatchPlan) -> dict[str, Any]:
         "plain_peak": found.plain_peak,
         "plain_macs": found.plain_macs,
         "bound": found.bound,
+        "order_bound": found.order_bound,
+        "gap": found.gap,
         "certificate": found.certificate,
+        "order": list(found.order) or None,
         "standing": str(found.standing),
         "at": dict(found.point),
         "stages": [vars(stage) for stage in found.stages],
         "traffic": vars(found.traffic),
-        "frontier": [{"peak": peak, "macs": macs} for peak, macs in found.frontier],
+        "frontier": [
+            {"peak": peak, "macs": macs, "stages": [vars(stage) for stage in stages]}
+            for (peak, macs), stages in zip(found.frontier, found.choices, strict=True)
+        ],
     }
 
 
