@@ -24,6 +24,7 @@ from fxcost.passes.cost import Costs
 from fxcost.passes.totals import Totals
 from fxcost.pipeline import ACCOUNTINGS, Facts, Options
 from fxcost.query.regions import agrees, domain_without, excluded_ones, slices
+from fxcost.sampling import sample
 
 if TYPE_CHECKING:
     from fxcost.ir.text_reader import Program
@@ -112,18 +113,23 @@ def captured(
     *,
     check: bool = False,
     step: tuple[Callable[[Any], Any] | None] | None = None,
+    recorded: bool = False,
     progress: Progress = lambda _: None,
 ) -> Cost:
     """Capture a model, at a point where one is given; with `check`, settle its guards and compare with an eager run.
 
-    `step` asks for a training step and holds its loss, or None.
+    `step` asks for a training step and holds its loss, or None; `recorded` for one run written down instead of a trace.
     """
     from fxcost.lower.model import Training, capture_graph
 
     training = None if step is None else Training(step[0])
-    source = capture_graph(model, specs, kwargs, name=name, point=point, training=training, progress=progress)
+    source = capture_graph(
+        model, specs, kwargs, name=name, point=point, training=training, recorded=recorded, progress=progress
+    )
+    is_record = source.graph.standing is Standing.NUMERIC
+    again = model if source.module is None else source.module
     origin = Origin(
-        lambda at: captured(model, specs, kwargs, options, source.graph.name, at, step=step),
+        lambda at: captured(again, specs, kwargs, options, source.graph.name, at, step=step, recorded=is_record),
         source.seconds,
         source.program,
         source.origins,
@@ -136,7 +142,18 @@ def captured(
         """The model with some symbols fixed."""
         return capture_graph(model, specs, kwargs, name=source.graph.name, pins=pins, training=training)
 
-    cost = _over_regions(_verified(cost, slice_at, progress), slice_at, progress)
+    def sample_at(pins: Mapping[str, int]) -> Graph:
+        """The graph with some symbols fixed, made as this one was."""
+        found = capture_graph(
+            again, specs, kwargs, name=source.graph.name, pins=pins, training=training, recorded=is_record
+        )
+        return found.graph
+
+    cost = _verified(cost, slice_at, progress)
+    takes = {n: info for n, info in source.asked.items() if n not in source.refused}
+    cost = sample(cost, takes, source.roles, sample_at, progress)
+    if cost.samples is None:
+        cost = _over_regions(cost, slice_at, progress)
     if source.eager_count is None:
         return _noted(cost, NOT_CHECKED)
     progress("comparing with an eager run at another size")

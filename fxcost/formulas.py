@@ -21,7 +21,8 @@ from fxcost.pipeline import DEFAULTS, Facts, Options
 from fxcost.query.breakdown import ModuleRow, NodeRow, flatten, metrics_of, module_tree, node_rows, op_sums
 from fxcost.query.explain import Explanation, explain_node, find_nodes
 from fxcost.query.fit import default_unknown
-from fxcost.query.quantity import Quantity, may_hold, without_pinned
+from fxcost.query.fitted import Sampled
+from fxcost.query.quantity import Quantity, inside, may_hold, without_pinned
 from fxcost.query.regions import domain_without, excluded_ones, total_over_regions
 from fxcost.query.table import Table
 
@@ -54,6 +55,8 @@ class Formulas:
     warnings: tuple[str, ...] = ()
     origin: Origin = field(default_factory=Origin, repr=False, compare=False)
     variants: tuple[Variant, ...] = ()
+    samples: Sampled | None = None
+    """Captures at several sizes of symbols that the graph itself has at one size only; totals are fitted on them."""
 
     @cached_property
     def facts(self) -> Facts:
@@ -78,7 +81,7 @@ class Formulas:
     @property
     def domain(self) -> tuple[str, ...]:
         """Guards under which the formulas hold, as comparisons."""
-        return tuple(str(guard) for guard in self._domain)
+        return tuple(str(guard) for guard in (self._domain if self.samples is None else self.samples.domain))
 
     @cached_property
     def _excluded(self) -> tuple[str, ...]:
@@ -91,10 +94,15 @@ class Formulas:
         return domain_without(self.graph, (v.ones for v in self.variants), self._excluded)
 
     def at_point(self, point: Mapping[str, int]) -> Self:
-        """The cost whose nodes are the ones that run at a complete point: a variant where one covers it, else this."""
+        """The cost whose nodes are the ones that run at a complete point: a variant where one covers it, else this.
+
+        Where totals are fitted the nodes are those of one size: at others the model is captured again.
+        """
         for variant in self.variants:
             if variant.covers(point, self._excluded):
                 return replace(self, graph=variant.graph, variants=())
+        if self.samples is not None and not inside(self.graph.domain, point):
+            return self.recapture(point)
         return self
 
     @property
@@ -110,22 +118,43 @@ class Formulas:
     @property
     def standing(self) -> Standing:
         """Standing of the counted totals."""
-        return self.graph.standing.combine(Standing.LOWER) if self.unknown_ops else self.graph.standing
+        found = self.graph.standing
+        if self.samples is not None:
+            found = Standing.FITTED if found is Standing.NUMERIC else found.combine(Standing.FITTED)
+        return found.combine(Standing.LOWER) if self.unknown_ops else found
 
     # -- quantities ------------------------------------------------------------------------------------------------
     @cached_property
     def quantities(self) -> dict[str, Quantity]:
         """Every quantity by name."""
         totals = self.facts[Totals]
+        fitted = self._fitted
         special = [(v.ones, Facts(v.graph, self.options)[Totals].values) for v in self.variants]
         values = {
             name: total_over_regions(value, [(ones, found[name]) for ones, found in special], self._excluded)
             for name, value in totals.values.items()
         }
-        return {name: self._quantity(name, values[name], totals) for name in _NAMES if name in values}
+        found = {name: self._quantity(name, values[name], totals) for name in _NAMES if name in values}
+        if self.samples is None:
+            return found
+        sizes = COUNTED | IN_MEMORY
+        for name in found:
+            if name not in fitted:
+                found[name] = replace(found[name], standing=Standing.NUMERIC)
+                continue
+            own = not fitted[name].symbols and name not in sizes  # parameters, which no input changes
+            standing = found[name].standing if own else self.standing
+            found[name] = replace(found[name], value=fitted[name], standing=standing, domain=self.samples.domain)
+        return found
+
+    @cached_property
+    def _fitted(self) -> Mapping[str, Expr]:
+        return {} if self.samples is None else self.samples.formulas(self.options)
 
     def _quantity(self, name: str, value: Expr, totals: Totals) -> Quantity:
-        standing = self.standing if name in COUNTED else self.graph.standing
+        standing = self.graph.standing
+        if name in COUNTED and self.unknown_ops:
+            standing = standing.combine(Standing.LOWER)
         domain = self._domain + (totals.guards if name in IN_MEMORY else ())
         symbols = tuple(s for s in self.graph.symbols if s.kind == "size" or s.name in value.symbols)
         again = self._recaptured if self.origin.again is not None else None

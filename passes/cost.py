@@ -141,7 +141,7 @@ def traffic(
     runtime keeps in another form than the graph says (a cast that is never materialised).
     """
     forms = stored or {}
-    reads, writes, fetched = [], [], []
+    reads, writes, fetched = [detail.inside_reads], [detail.inside_writes], []
     touched: set[str] = set()
     for position, operand in enumerate(node.operands):
         kind = forms.get(operand, graph.types[operand])

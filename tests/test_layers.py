@@ -28,7 +28,7 @@ LAYERS = (
     {"on_machines", "in_orders", "in_patches"},
     {"page"},
     {"cost"},
-    {"steps"},
+    {"steps", "sampling"},
     {"api"},
     {"models"},
     {"space"},

@@ -3,7 +3,8 @@
 1. Probe the eager model on meta tensors: which sizes does it accept, which symbols may vary?
 2. torch.export with automatic dynamic dimensions, guard-free tracing and an example size off the grid.
 3. The same at other example sizes; then sizes as multiples of 32; then without the spatial symbols; then static.
-4. Recording of one run (see `record`), for models that torch.export cannot take at all.
+4. On a real device torch.export.draft_export, for models that branch on data: what it assumes is said.
+5. Recording of one run (see `record`), for models that torch.export cannot take at all.
 
 A dimension that stays a number on every rung is *pinned*, and the reason is kept: the eager model's own error where it
 refuses other sizes, else what the trace said.
@@ -61,6 +62,8 @@ class Captured:
     rung: str
     prefix: str = ""
     seconds: Mapping[str, float] = field(default_factory=dict)
+    assumed: tuple[str, ...] = ()
+    """What the trace takes for granted without a guard that could be checked."""
 
 
 @dataclass(frozen=True)
@@ -225,7 +228,8 @@ class Rung:
     """One attempt: which symbols are fixed and why, the sizes to trace at, what spatial sizes are multiples of.
 
     `open_tensors`: sizes that the model's code puts into tensors stay symbols there. What is read back from such a
-    tensor is data then, which some models cannot be traced with.
+    tensor is data then, which some models cannot be traced with. `draft`: by torch.export.draft_export, which takes the
+    branches on data that the example takes.
     """
 
     label: str
@@ -233,6 +237,7 @@ class Rung:
     point: Mapping[str, int]
     multiple: int = 1
     open_tensors: bool = True
+    draft: bool = False
 
 
 def climb(
@@ -249,7 +254,7 @@ def climb(
     for rung in _rungs(request, probed):
         free = frozenset(request.symbols) - rung.fixed.keys()
         start = time.process_time()
-        if start - began > CPU_SECONDS and free:
+        if (start - began > CPU_SECONDS and free and not rung.draft) or (rung.draft and best[0] is not None):
             continue
         try:
             with budget(RUNG_SECONDS):
@@ -297,6 +302,8 @@ def _rungs(request: Request, probed: Probed) -> Iterator[Rung]:
                 yield Rung("symbolic in the batch only", others, base)
     everything = {n: pinned.get(n, "no symbolic capture succeeded") for n in request.symbols}
     yield Rung("static", everything, base)
+    if request.device != "meta" and request.fakes is None:
+        yield Rung("draft: branches on data as the example takes them", pinned, base, draft=True)
 
 
 def guard_free() -> AbstractContextManager[Any]:
@@ -328,7 +335,8 @@ def _export(request: Request, free: frozenset[str], rung: Rung) -> Any:
         with ExitStack() as stack:
             for entered in () if request.fakes is None else (torch.enable_grad(), kernels_unasked()):
                 stack.enter_context(entered)
-            return torch.export.export(request.module, args, dynamic_shapes=shapes, strict=False)
+            export = torch.export.draft_export if rung.draft else torch.export.export
+            return export(request.module, args, dynamic_shapes=shapes, strict=False)
 
 
 def _bound(request: Request, program: Any, rung: Rung) -> Captured:
@@ -347,7 +355,10 @@ def _bound(request: Request, program: Any, rung: Rung) -> Captured:
     symbols = tuple(s for s in with_hints(request.symbols, point) if s.name not in pinned)
     reasons = {name: f"{name}={point[name]}: {why}" for name, why in pinned.items()}
     demands = tuple(dict.fromkeys(replace_symbols(guard, at) for guard in domain))
-    return Captured(program, symbols, bindings, reasons, demands, rung.label, request.prefix)
+    assumed = (
+        "what torch.export.draft_export assumes holds for the example, nothing checks it elsewhere",
+    ) * rung.draft
+    return Captured(program, symbols, bindings, reasons, demands, rung.label, request.prefix, assumed=assumed)
 
 
 def _by_parameter(module: nn.Module, shapes: tuple[Any, ...]) -> tuple[Any, ...]:

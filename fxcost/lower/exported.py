@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from torch.utils import _pytree as pytree
 
 from fxcost.capture.inputs import TORCH_DTYPES
 from fxcost.capture.ladder import Captured
@@ -26,7 +27,7 @@ from fxcost.ir.symbols import SymbolInfo, ranges_of
 from fxcost.ir.sympy_bridge import Untranslatable, from_sympy, predicate_from_sympy
 from fxcost.ir.types import ScalarType, TensorType, ValueType
 from fxcost.lower.collectives import DEVICES, group_of, is_collective
-from fxcost.lower.control import CONTROL_FLOW, NOT_COUNTED, Sums, described, summed
+from fxcost.lower.control import CONTROL_FLOW, COUNTED_AS, Body, described, summed
 from fxcost.lower.fx import (
     arguments,
     decomposition,
@@ -91,8 +92,8 @@ class _Lowering:
             updates=updates,
             domain=self._domain(program, symbols),
             fixed=self.captured.fixed,
-            standing=Standing.EXACT,
-            notes=tuple(dict.fromkeys((f"captured: {self.captured.rung}", *self.notes))),
+            standing=Standing.FITTED if self.captured.assumed else Standing.EXACT,
+            notes=tuple(dict.fromkeys((f"captured: {self.captured.rung}", *self.captured.assumed, *self.notes))),
         )
 
     # -- inputs and outputs ----------------------------------------------------------------------------------------
@@ -199,21 +200,24 @@ class _Lowering:
         known = [each for each in sums if each is not None]
         if not bodies or len(known) < len(bodies):
             return None
-        self.notes.append(f"control flow ({op}): {NOT_COUNTED}")
+        self.notes.append(f"control flow ({op}): {COUNTED_AS}")
         return described(op, node, known, self._size, self._decided)
 
-    def _sums(self, body: torch.fx.GraphModule, scope: str) -> Sums | None:
+    def _sums(self, body: torch.fx.GraphModule, scope: str) -> Body | None:
         """What one run of a body costs; its nodes stay out of the graph."""
         outer, self.nodes, saved = self.nodes, [], dict(self.values)
+        inputs: list[str] = []
         for inner in body.graph.nodes:
             example = inner.meta.get("val")
             if inner.op == "placeholder" and isinstance(example, torch.Tensor):
-                self._define(inner.name, unique(f"{scope}{inner.name}".replace("/", "."), self.types), example)
+                name = unique(f"{scope}{inner.name}".replace("/", "."), self.types)
+                inputs.append(self._define(inner.name, name, example).id)
             elif inner.op == "placeholder":
                 self.values[inner.name] = self._attribute(example)
         self._body(body, scope)
+        outputs = {value for value in pytree.tree_leaves(self.values.get(f"{scope}!output")) if isinstance(value, str)}
         nodes, self.nodes, self.values = self.nodes, outer, saved
-        return summed(nodes, self.types)
+        return summed(nodes, self.types, inputs, outputs)
 
     def _group(self, node: Any) -> dict[str, Attribute]:
         """Among how many devices a collective runs, and as which of them; a size of its own where nobody knows."""

@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from fxcost.capture.count import eager_macs
-from fxcost.capture.inputs import TORCH_DTYPES, check_hints, tensors
+from fxcost.capture.inputs import TORCH_DTYPES, check_hints, classify, tensors
 from fxcost.capture.ladder import (
     Captured,
     Probed,
@@ -68,13 +68,21 @@ class Training:
 
 @dataclass(frozen=True)
 class Source:
-    """A captured graph with what is needed to ask the model again: seconds by stage and an eager count of MACs."""
+    """A captured graph with what is needed to ask the model again: seconds by stage and an eager count of MACs.
+
+    `asked` are the symbols that were asked for, open or not, and `roles` what each is; `refused` those of which the model
+    itself takes one size only. `module` is what a recorded run ran.
+    """
 
     graph: Graph
     seconds: Mapping[str, float] = field(default_factory=dict)
     eager_count: Callable[[Mapping[str, int]], int] | None = None
     program: Any = None
     origins: Mapping[str, str] = field(default_factory=dict)
+    asked: Mapping[str, SymbolInfo] = field(default_factory=dict)
+    roles: Mapping[str, str] = field(default_factory=dict)
+    refused: frozenset[str] = frozenset()
+    module: Any = None
 
 
 def capture_graph(
@@ -86,12 +94,13 @@ def capture_graph(
     point: Mapping[str, int] | None = None,
     pins: Mapping[str, int] | None = None,
     training: Training | None = None,
+    recorded: bool = False,
     progress: Progress = lambda _: None,
 ) -> Source:
     """Capture `model` with inputs `specs` (and keyword inputs `kwargs`).
 
     `point` overrides the sizes to trace at; `pins` makes symbols plain numbers. With `training` the graph is that of a
-    training step: forward, backward and updates.
+    training step: forward, backward and updates. With `recorded` nothing is traced: one run is written down.
 
     Raises SpecError, UnknownName or FileError for wrong input, CaptureError for a model that even one recorded run
     cannot take.
@@ -125,7 +134,9 @@ def capture_graph(
     if not args and not named:
         raise SpecError(f"{label}: no inputs given; say what the model takes, for example 'N,3,H,W'")
     rebuild = partial(load_model, str(place), "cpu") if isinstance(place, str | Path) else None
-    if training is None:
+    if recorded:
+        source = _run_once(model, args, named, symbols, label, "asked for")
+    elif training is None:
         source = _from_module(model, args, named, symbols, label, progress, rebuild)
     else:
         source = _training_step(model, args, named, symbols, label, progress, training)
@@ -207,7 +218,7 @@ def _from_module(
         model = rebuild()
     with evaluating(model):
         if _on_meta(model):
-            return _recorded(_request(model, args, named, symbols, "meta"), label, failure)
+            return _run_once(model, args, named, symbols, label, failure)
         request = _request(model, args, named, symbols, "cpu")
         progress(f"capturing {label} on the CPU")
         probed = probe(request)
@@ -215,7 +226,24 @@ def _from_module(
         if captured is not None and graph is not None:
             found = _source(captured, graph, request, probed)
             return _noted(found, AUTOCAST) if autocasts(captured.program.graph_module) else found
-        return _noted(found, AUTOCAST_UNSEEN) if found is not None else _recorded(request, label, failure, probed)
+        if found is not None:
+            return _noted(found, AUTOCAST_UNSEEN)
+        return replace(_recorded(request, label, failure, probed), module=model)
+
+
+def _run_once(
+    model: nn.Module,
+    args: tuple[Any, ...],
+    named: Mapping[str, Any],
+    symbols: Mapping[str, SymbolInfo],
+    label: str,
+    why: str,
+) -> Source:
+    """The last rung alone: a recorded run of the model where it is."""
+    with evaluating(model):
+        request = _request(model, args, named, symbols, "meta" if _on_meta(model) else "cpu")
+        probed = None if symbols else Probed({}, {}, 0.0)  # nothing to choose: the run itself says whether it runs
+        return replace(_recorded(request, label, why, probed), module=model)
 
 
 def _noted(source: Source, note: str) -> Source:
@@ -291,7 +319,16 @@ def _source(
         for node in captured.program.graph.nodes
         if ORIGIN in (node.meta.get("custom") or {})
     }
-    return Source(graph, captured.seconds, count if probed.point is not None else None, captured.program, origins)
+    return Source(
+        graph,
+        captured.seconds,
+        count if probed.point is not None else None,
+        captured.program,
+        origins,
+        request.symbols,
+        classify(request.specs),
+        frozenset(probed.pinned),
+    )
 
 
 def _size_of(request: Request, captured: Captured, name: str) -> int:
@@ -317,7 +354,13 @@ def _recorded(request: Request, label: str, failure: str, probed: Probed | None 
         ) from error
     fixed = {n: f"{n}={probed.point[n]}: the model could only be recorded at one size" for n in request.symbols}
     seconds = {"probe": probed.seconds, "record": time.process_time() - start}
-    return Source(replace(graph, fixed=fixed), seconds)
+    return Source(
+        replace(graph, fixed=fixed),
+        seconds,
+        asked=request.symbols,
+        roles=classify(request.specs),
+        refused=frozenset(probed.pinned),
+    )
 
 
 def _from_program(

@@ -68,12 +68,23 @@ def test_a_loop_of_known_length(model: nn.Module, each: int) -> None:
     cost = fxcost.analyze(model, "N,S,8")
     assert not cost.unknown_ops
     assert set(cost.symbols) == {"N", "S"}
-    assert any("memory and traffic inside are not" in note for note in cost.graph.notes)
+    assert any("counted as often as they run" in note for note in cost.graph.notes)
     for n, s in ((1, 3), (4, 9)):
         assert cost.macs(N=n, S=s) == n * s * each
         assert cost.output_bytes(N=n, S=s) == 4 * model(torch.rand(n, s, 8)).numel()
     again = fxcost.analyze(print_graph(cost.graph))
     assert again.macs.value is cost.macs.value, "the sums survive as text"
+
+
+def test_traffic_and_memory_inside_a_loop_count_as_often_as_it_runs() -> None:
+    """A step: state @ W, + x, tanh, a copy; each makes N*8 numbers of 4 bytes, the last two are kept until its end."""
+    cost = fxcost.analyze(Scanned(), "N,S,8", check=False)
+    one = 4 * 2 * 8  # bytes of one of a step's values where N = 2
+    at = {"N": 2, "S": 5}
+    assert cost.total("weight_bytes")(**at) == 5 * 8 * 8 * 4
+    assert cost.read_bytes(**at) == 5 * (2 + 3) * one, "state and x, then what + and tanh and the copy read"
+    assert cost.write_bytes(**at) == 5 * 4 * one + (1 + 5) * one + one, "inside, the results, the first state"
+    assert cost.peak_memory_with_scratch(**at) - cost.peak_memory(**at) == 2 * one
 
 
 def test_a_loop_that_the_data_ends_has_a_symbol_for_its_steps() -> None:
