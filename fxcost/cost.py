@@ -12,6 +12,7 @@ from fxcost.errors import SpecError, UnknownName, nearest
 from fxcost.formulas import one_left
 from fxcost.in_orders import InOrders
 from fxcost.in_patches import InPatches
+from fxcost.in_training import InTraining
 from fxcost.ir.predicate import Predicate
 from fxcost.ir.symbols import check_point
 from fxcost.on_machines import OnMachines
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Cost(OnMachines, InOrders, InPatches):
+class Cost(OnMachines, InOrders, InPatches, InTraining):
     """What a model costs, as formulas in its symbols. Made by `analyze`."""
 
     def solve(

@@ -23,9 +23,9 @@ LAYERS = (
     {"passes"},
     {"query"},
     {"report"},
-    {"schedule", "patching"},
+    {"schedule", "patching", "recomputing"},
     {"formulas"},
-    {"on_machines", "in_orders", "in_patches"},
+    {"on_machines", "in_orders", "in_patches", "in_training"},
     {"page"},
     {"cost"},
     {"steps", "sampling"},
@@ -42,7 +42,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 TORCH_SIDE = ("capture", "lower", "integrate")  # each may import from its left ...
 TORCH_SIDE_MAY_IMPORT = {"errors", "ir", "ops"}  # ... and these
-USES_TORCH_SIDE = {"schedule", "patching", "cost", "api", "models", "space", "calibration"}
+USES_TORCH_SIDE = {"schedule", "patching", "recomputing", "cost", "api", "models", "space", "calibration"}
 USES_TORCH_SIDE |= {"compiler", "edge", "cli", "__init__"}
 TORCH_PACKAGES = {"torch", "torchvision", "timm", "transformers"}
 SYMPY_BRIDGE = "fxcost.ir.sympy_bridge"

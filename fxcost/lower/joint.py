@@ -43,7 +43,7 @@ def lower_joint(captured: Captured, name: str) -> Graph:
     the joint graph holds what this does not know.
     """
     joint = joint_graph(captured)
-    _readable(joint.module, captured.program)
+    readable(joint.module, captured.program)
     program = _dressed(joint.module, joint.states, name)
     graph = _written_in_place(lower(replace(captured, program=program), name))
     phases = {node.name: node.meta.get("partitioner_tag") for node in joint.module.graph.nodes}
@@ -55,7 +55,7 @@ def lower_joint(captured: Captured, name: str) -> Graph:
     return _with_caveats(graph)
 
 
-def _readable(module: torch.fx.GraphModule, program: Any) -> None:
+def readable(module: torch.fx.GraphModule, program: Any) -> None:
     """Name placeholders as the exported program does, and let backward nodes belong to their forward node's module."""
     names = {entry.target: entry.arg.name for entry in program.graph_signature.input_specs if entry.target is not None}
     given = [entry.arg.name for entry in program.graph_signature.input_specs if entry.kind.name == "USER_INPUT"]
