@@ -338,17 +338,22 @@ class Cost(OnMachines, InOrders, InPatches, InTraining):
         dtype: str | None = None,
         accountings: Iterable[str] | None = None,
         schedule: Schedule | None = None,
+        patches: bool = False,
+        summary: Summary | None = None,
         command: str = "",
     ) -> Page:
         """A self-contained page with sliders for every symbol; written to `path` where one is given.
 
         It opens at `at` with sizes tied as in `tie`. Machines are `targets`, computing in `dtype`; `accountings` are all
-        three by default. A `schedule` of this cost is drawn beside the traced order. In a notebook the page shows itself.
+        three by default. A `schedule` of this cost is drawn beside the traced order, with `patches` what running patch by
+        patch makes of the peak at `at`; `summary` is that of `at`, where there is one. In a notebook the page shows itself.
         Raises SpecError for a size, tie or schedule that is not one of this model, or a place that cannot be written to.
         """
         from fxcost.page import report_page
 
-        page = report_page(self, self.summary(at), tie, targets, dtype, accountings, schedule, command)
+        if summary is None:
+            summary = self.in_patches(self.summary(at, targets, dtype)) if patches else self.summary(at)
+        page = report_page(self, summary, tie, targets, dtype, accountings, schedule, command)
         if path is not None:
             page.save(path)
         return page

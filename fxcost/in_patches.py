@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fxcost.query.patch_peak import PatchedPeak
     from fxcost.query.quantity import Constraint, Quantity
     from fxcost.query.solve import Solution
+    from fxcost.report.summary import Summary
 
 OVERHEAD = 0.2
 """MACs on top that are allowed where nobody says."""
@@ -162,6 +163,29 @@ class InPatches(Formulas):
             return self.smallest_patches(memory, at)
         except Infeasible:
             return self.patch(at, memory=memory)
+
+    def in_patches(self, summary: Summary, progress: Callable[[str], None] = lambda _: None) -> Summary:
+        """A report's summary with what patches make of the peak there, and with which patches activations fit machines.
+
+        Raises SpecError where the summary has no point.
+        """
+        from fxcost.passes.patch_plan import InRoom
+        from fxcost.query.fit import room_for_activations
+
+        if summary.point is None:
+            raise SpecError(f"patches are cut at a point: give a size for {', '.join(s.name for s in summary.symbols)}")
+        plan = self.patch(summary.point, progress=progress)
+        fits = {}
+        for name, answer in summary.fits.items():
+            room = room_for_activations(answer)
+            if room is None or room[1] >= plan.plain_peak:
+                continue
+            progress(f"looking for patches for {name}")
+            try:
+                fits[name] = InRoom(*room, self.patches_within(room[1], summary.point))
+            except Infeasible:
+                fits[name] = InRoom(*room, None)
+        return replace(summary, patches=plan, patched_fits=fits)
 
     def patched_macs(self, up_to: str, rows: int, columns: int) -> Quantity:
         """MACs of the whole run with one stage of rows x columns patches up to a node or module, as a formula in the sizes.

@@ -83,6 +83,15 @@ class PatchPlan:
         return tuple(stage_of(self.setting, stage) for stage in self.plan.stages)
 
 
+@dataclass(frozen=True)
+class InRoom:
+    """The simplest plan that keeps activations within a machine's memory; None where there is none."""
+
+    level: str
+    bytes: int
+    found: PatchPlan | None
+
+
 def patch_plan(found: Ordered, traced: Setting, frontier: Sequence[Plan], certificate: str) -> PatchPlan:
     """A plan with what it says about the model; `traced` is the setting of the traced order, in which the frontier is."""
     setting, plan = found.setting, found.plan

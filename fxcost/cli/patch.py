@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fxcost.cli.analysis import analyze
+from fxcost.cli.analysis import analyze, check_free
 from fxcost.cli.application import app, progress, say
-from fxcost.cli.options import AsJson, Asked, takes_model
+from fxcost.cli.options import AsJson, Asked, Tie, takes_model, wanted_symbol
 from fxcost.errors import SpecError
+
+if TYPE_CHECKING:
+    from fxcost.cost import Cost
 
 
 @app.command(
@@ -36,11 +40,18 @@ def patch(
     cached: Annotated[
         bool, typer.Option("--cached/--recomputed", help="Whether strips may keep their halo rows.")
     ] = True,
+    up_to: Annotated[
+        str | None,
+        typer.Option("--up-to", metavar="NAME", help="Formulas of one stage up to a module or node, in one --grid."),
+    ] = None,
+    wanted: Annotated[str | None, wanted_symbol("With --up-to, the size that the peak is a formula in.")] = None,
+    tie: Tie = None,
     as_json: AsJson = False,
 ) -> None:
     """Run stretches patch by patch: a far smaller peak for some MACs."""
     import math
 
+    from fxcost.ir.specs import parse_ties
     from fxcost.query.units import parse_amount
     from fxcost.report.patch import patches_json, patches_text
 
@@ -50,7 +61,16 @@ def patch(
     grids = None if grid is None else [_grid(text) for text in grid]
     if square and (budget is None or grids is not None or overhead is not None):
         raise SpecError("--square looks for the smallest p within --memory, and takes neither --grid nor --overhead")
+    if up_to is not None and (grids is None or len(grids) != 1 or square or overhead is not None):
+        raise SpecError("--up-to is about one stage: give one --grid, and neither --square nor --overhead")
+    if up_to is None and (wanted is not None or tie is not None):
+        raise SpecError(f"{'--for' if wanted is not None else '--tie'} goes with --up-to")
+    ties = parse_ties(tie)
     cost, point = analyze(asked)
+    if up_to is not None and grids is not None:
+        check_free(cost, wanted)
+        say(_formulas(cost, up_to, grids[0], point, wanted, ties, budget, recomputed=not cached, as_json=as_json))
+        return
     with progress() as show:
         if square and budget is not None:
             show("looking for the smallest p")
@@ -59,6 +79,40 @@ def patch(
             share = None if overhead is None else overhead / 100
             found = cost.patch(point, memory=budget, overhead=share, grids=grids, cached=cached, progress=show)
     say(patches_json(found) if as_json else patches_text(found))
+
+
+def _formulas(
+    cost: Cost,
+    up_to: str,
+    grid: tuple[int, int],
+    point: Mapping[str, int] | None,
+    wanted: str | None,
+    ties: Mapping[str, str],
+    memory: int | None,
+    *,
+    recomputed: bool,
+    as_json: bool,
+) -> str:
+    """Halos, MACs and peak of one stage; halo rows are kept by strips unless they are to be computed again."""
+    from fxcost.query.patch_peak import PatchedPeak
+    from fxcost.report.patch_formulas import formulas_json, formulas_text
+
+    halos = cost.halos(up_to)
+    inputs = {value.id: halos[value.id] for value in cost.graph.inputs if value.id in halos}
+    kept = grid[1] == 1 and not recomputed
+    macs = cost.patched_macs(up_to, *((1, 1) if kept else grid))
+    peak: PatchedPeak | str
+    largest = None
+    with progress() as show:
+        try:
+            peak = cost.patched_peak(up_to, *grid, cached=kept, wrt=wanted, at=point, tie=ties or None)
+            show("every class of sizes")
+            largest = None if memory is None else peak.solve(memory, show)
+        except SpecError as error:
+            if memory is not None:
+                raise
+            peak = str(error)
+    return (formulas_json if as_json else formulas_text)(inputs, macs, peak, largest)
 
 
 def _grid(text: str) -> tuple[int, int]:

@@ -50,6 +50,9 @@ def report(
     best_order: Annotated[
         bool, typer.Option("--best-order", help="Draw the order that needs least memory at --at on the page, too.")
     ] = False,
+    patches: Annotated[
+        bool, typer.Option("--patches", help="What running patch by patch makes of the peak, and what it lets fit.")
+    ] = False,
     strict: Strict = False,
 ) -> None:
     """Totals, formulas, costliest modules, what owns the peak."""
@@ -61,6 +64,8 @@ def report(
         check_choice("--sort", sort, SORTS)
     if as_json + as_csv + as_markdown > 1:
         raise SpecError("choose one of --json, --csv and --markdown")
+    if as_csv and patches:
+        raise SpecError("--csv is the breakdown alone; --patches goes with text, --json and --markdown")
     machines = load_machines(target, dtype)
     if plot is not None and len(machines) != 1:
         raise SpecError(f"--plot draws the roofline of one machine, found {len(machines)} with --target")
@@ -69,6 +74,10 @@ def report(
     cost, point = analyze(asked)
     summary = replace(cost.summary(point, machines, dtype, by=by), sort=sort, top=top, fold=fold)
     summary = replace(summary, depth=readable_depth(module_tree(summary)) if depth is None else depth)
+    if patches:
+        with progress() as show:
+            show("looking for patches")
+            summary = cost.in_patches(summary, show)
     if plot is not None:
         from fxcost.report.roofline import roofline_picture
 
@@ -86,7 +95,14 @@ def report(
             show("looking for the best order" if best_order else "writing the page")
             found = cost.schedule(point) if best_order else None
             cost.to_html(
-                page, at=point, tie=ties, targets=machines, dtype=dtype, schedule=found, command=command_line()
+                page,
+                at=point,
+                tie=ties,
+                targets=machines,
+                dtype=dtype,
+                schedule=found,
+                summary=summary if patches else None,
+                command=command_line(),
             )
     name = "json" if as_json else "csv" if as_csv else "markdown" if as_markdown else "text"
     if name == "text":

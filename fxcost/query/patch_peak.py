@@ -57,7 +57,7 @@ class PatchedPeak(Shown):
     """Peak bytes of a run with one stage in patches along the size `wrt`; call it with a size.
 
     period, stable   from the size `stable` on the peak is a polynomial in k on each class of sizes `start + period * k`
-    where            the stage and its patches, and what the other sizes are, in words
+    where            the stage and its patches, and what the other sizes are, in words; `others` are these sizes
     """
 
     wrt: str
@@ -66,6 +66,7 @@ class PatchedPeak(Shown):
     info: SymbolInfo
     where: str
     standing: Standing
+    others: Mapping[str, Expr | int]
     _levels: Callable[[int], Numbers] = field(repr=False, compare=False)
     _known: dict[int, tuple[Piece, ...]] = field(default_factory=dict, repr=False, compare=False)
 
@@ -151,7 +152,7 @@ class PatchedPeak(Shown):
             for piece in self.pieces(start):
                 size = f"{start} + {self.period}*k"
                 span = f"k >= {piece.first}" if piece.last is None else f"{piece.first} <= k <= {piece.last}"
-                lines.append(f"  {self.wrt} = {size}, {span}: {_text(piece.coefficients)}")
+                lines.append(f"  {self.wrt} = {size}, {span}: {polynomial_text(piece.coefficients)}")
         if len(self.starts) > SHOWN:
             lines.append(f"  and {len(self.starts) - SHOWN} more classes of sizes modulo {self.period}")
         return "\n".join(lines)
@@ -201,7 +202,7 @@ def peak_along(
         outside = np.array([here.start, *here.alive[stop:]], dtype=np.int64)
         return np.concatenate([sweep.levels(0).ravel(), outside])
 
-    return PatchedPeak(info.name, period, first, info, where, graph.standing, levels)
+    return PatchedPeak(info.name, period, first, info, where, graph.standing, others, levels)
 
 
 def _known(value: Expr, name: str, start: int, period: int) -> Polynomial:
@@ -321,7 +322,8 @@ def _shifted(coefficients: tuple[int, int, int], k: int) -> tuple[int, int, int]
     return _at(coefficients, k), b + 2 * a * k, a
 
 
-def _text(coefficients: tuple[int, int, int]) -> str:
+def polynomial_text(coefficients: tuple[int, int, int]) -> str:
+    """`3*k**2 + 2*k + 1`."""
     c, b, a = coefficients
     terms = [f"{a:,}*k**2"] * bool(a) + [f"{b:,}*k"] * bool(b) + [f"{c:,}"] * bool(c or not (a or b))
     return " + ".join(terms).replace("+ -", "- ")

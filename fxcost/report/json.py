@@ -9,6 +9,7 @@ from typing import Any
 from fxcost.ir.expr import Expr
 from fxcost.report.crossover import crossover_data
 from fxcost.report.formats import register_format
+from fxcost.report.patch import report_data
 from fxcost.report.summary import Summary
 
 SCHEMA = "fxcost/1"
@@ -56,7 +57,7 @@ def document(summary: Summary) -> dict[str, Any]:
             name: estimate.to_dict() | {"crossover": crossover_data(summary.crossovers.get(name))}
             for name, estimate in summary.estimates.items()
         }
-    return found
+    return found | report_data(summary)
 
 
 def _point(summary: Summary) -> Mapping[str, int] | None:

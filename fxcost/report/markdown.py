@@ -5,6 +5,7 @@ from __future__ import annotations
 from fxcost.query.table import Table
 from fxcost.query.units import human
 from fxcost.report.formats import register_format
+from fxcost.report.patch import report_markdown_lines
 from fxcost.report.rows import table
 from fxcost.report.summary import Summary
 
@@ -30,4 +31,5 @@ def report_markdown(summary: Summary) -> str:
         if items:
             lines += [f"{label}: " + "; ".join(items) + ".", ""]
     totals = Table(("quantity", "unit", "value", "formula"), tuple(rows))
-    return "\n".join(lines) + "\n" + totals.to_markdown() + "\n" + table(summary).to_markdown()
+    patched = "".join(f"\n{line}" for line in report_markdown_lines(summary))
+    return "\n".join(lines) + "\n" + totals.to_markdown() + patched + "\n" + table(summary).to_markdown()

@@ -17,7 +17,7 @@ DOCUMENTS: Mapping[str, tuple[str, ...]] = {
     "compare": ("comparison",),
     "fit": ("fit",),
     "arena": ("arena",),
-    "patch": ("patches",),
+    "patch": ("patches", "patch_formulas"),
     "crossover": ("crossovers",),
     "schedule": ("schedule", "orders"),
     "check": ("check_result",),

@@ -21,10 +21,11 @@ MOST_PAIRS = 24
 def solution_text(solution: Solution) -> str:
     """The values that satisfy, then the proof with one step a line."""
     marks = {"exact": ""}.get(solution.standing, f"  ({solution.standing})")
-    return for_output(Group(Text(_values(solution) + marks, style="bold"), *proof(solution)))
+    return for_output(Group(Text(values_text(solution) + marks, style="bold"), *proof(solution)))
 
 
-def _values(solution: Solution) -> str:
+def values_text(solution: Solution) -> str:
+    """The values that satisfy: `3 <= H <= 9, H = 11`."""
     if not solution.feasible:
         return f"no {solution.wrt} satisfies this"
     spans = [

@@ -11,6 +11,7 @@ from fxcost.ir.expr import Expr
 from fxcost.ir.graph import Standing
 from fxcost.ir.symbols import SymbolInfo
 from fxcost.passes.liveness import Owner
+from fxcost.passes.patch_plan import InRoom, PatchPlan
 from fxcost.pipeline import Options
 from fxcost.query.breakdown import ModuleRow, NodeRow
 from fxcost.query.crossover import Crossover
@@ -24,8 +25,10 @@ class Summary:
 
     `at` is the point the user asked for, None without one; `point` is where numbers are taken: `at`, or the traced
     sizes with a batch of one; `live` are bytes alive there before the first node (named "") and while each node runs.
-    Estimates, fits and crossovers of the whole network are by target name. The last ones say how a breakdown is shown:
-    `depth` levels `by` module, node or op, sorted, `top` rows a level, repeated blocks folded.
+    Estimates, fits and crossovers of the whole network are by target name. `patches` says what running patch by patch
+    makes of the peak, `patched_fits` by target with which patches activations fit that do not otherwise. The last ones
+    say how a breakdown is shown: `depth` levels `by` module, node or op, sorted, `top` rows a level, repeated blocks
+    folded.
     """
 
     model: str
@@ -48,6 +51,8 @@ class Summary:
     estimates: Mapping[str, Any] = field(default_factory=dict)
     fits: Mapping[str, FitAnswer] = field(default_factory=dict)
     crossovers: Mapping[str, Crossover] = field(default_factory=dict)
+    patches: PatchPlan | None = None
+    patched_fits: Mapping[str, InRoom] = field(default_factory=dict)
     params_by_dtype: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

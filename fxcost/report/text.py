@@ -20,6 +20,7 @@ from fxcost.query.breakdown import ModuleRow, NodeRow, flatten
 from fxcost.query.units import fraction, human
 from fxcost.report.arrange import module_tree, node_list, op_list
 from fxcost.report.formats import register_format
+from fxcost.report.patch import report_section
 from fxcost.report.summary import Summary
 from fxcost.report.targets import target_tables
 from fxcost.report.terminal import WIDTH, plain
@@ -70,6 +71,7 @@ def layout(summary: Summary) -> RenderableType:
         *_caveats(summary),
         _totals(summary),
         *target_tables(summary),
+        *report_section(summary),
         _formulas(summary),
         *_breakdown(summary),
         *_owner(summary),

@@ -233,6 +233,45 @@ def test_a_plan_of_several_stages_runs_at_its_peak() -> None:
         check(program, cost, setting, plan.stages, x, exact=False)
 
 
+class Wide(nn.Module):
+    """A stem that patches make small, then three branches that widen: one after the other, or all of them first."""
+
+    def __init__(self, inplace: bool) -> None:
+        super().__init__()
+        self.stem, self.down = nn.Conv2d(2, 12, 3, 1, 1), nn.Conv2d(12, 2, 3, 2, 1)
+        self.widen = nn.ModuleList(nn.Conv2d(2, 10, 3, 1, 1) for _ in range(3))
+        self.narrow = nn.ModuleList(nn.Conv2d(10, 1, 3, 1, 1) for _ in range(3))
+        self.inplace = inplace
+
+    def forward(self, x: Tensor) -> Tensor:
+        """As people write it: what is wide is made first."""
+        x = self.down(F.relu(self.stem(x), inplace=self.inplace))
+        wide = [layer(x) for layer in self.widen]
+        return torch.cat([layer(each) for layer, each in zip(self.narrow, wide, strict=True)], 1)
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_what_is_outside_the_patches_runs_in_its_best_order(inplace: bool) -> None:
+    x = image(1, 2, 48, 48)
+    program = exported(whole_numbers(Wide(inplace)), x)
+    cost = fxcost.analyze(program, check=False)
+    traced = frontier(setting_of(cost.graph, cost.facts, {}), [Grid(4, 4)], overhead=0.3)
+    found = cost.patch(grids=[(4, 4)], cached=False, overhead=0.3)
+    assert found.order
+    assert found.peak < min(plan.peak for plan in traced if plan.macs <= found.macs) < found.plain_peak
+    assert found.peak <= traced[-1].peak
+    assert found.peak < cost.schedule({}).peak
+    assert found.bound <= found.order_bound <= found.peak
+    assert "another order than traced" in found.certificate
+    module = found.apply(program)
+    assert fxcost.measure_peak(module, (x,)).values == found.peak
+    with torch.no_grad():
+        assert torch.equal(program.module()(x), module(x))
+    fewest = cost.patch(grids=[(4, 4)], cached=False, memory=found.peak)
+    assert fewest.peak <= found.peak
+    assert fewest.macs <= found.macs
+
+
 def test_another_size_is_refused() -> None:
     x = image(1, 2, 20, 20)
     program, cost, setting = subject(whole_numbers(nn.Sequential(nn.Conv2d(2, 4, 3), nn.Conv2d(4, 2, 3))), x)

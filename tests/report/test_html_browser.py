@@ -166,7 +166,7 @@ def test_no_barrier_at_either_width_and_in_either_colour(tmp_path: Path, kind: s
     if kind == "resnet18":
         cost = fxcost.analyze(DATA / "resnet18.mlir", weights="int8", activations="int8")
         at = {"N": 1, "H": 64, "W": 64}
-        cost.to_html(page, at=at, targets=TARGETS, schedule=cost.schedule(at))
+        cost.to_html(page, at=at, targets=TARGETS, schedule=cost.schedule(at), patches=True)
     else:
         (hostile_cost() if kind == "hostile" else fxcost.analyze(random_graph(3))).to_html(page, targets=TARGETS)
     steps: list[dict[str, Any]] = [{"do": "open"}]
@@ -192,3 +192,22 @@ def test_hostile_names_are_shown_as_they_are(tmp_path: Path) -> None:
     hostile_cost().to_html(page)
     [title] = quiet(drive(page, [{"do": "text", "selector": "#model"}]), page)
     assert title.split() == HOSTILE.split()
+
+
+def test_a_plan_of_patches_is_picked(tmp_path: Path) -> None:
+    cost = fxcost.analyze(DATA / "mobilenet_v2.mlir", activations="int8")
+    page, at = tmp_path / "page.html", {"N": 1, "H": 96, "W": 96}
+    cost.to_html(page, at=at, targets=["stm32f412"], patches=True)
+    found = cost.patch(at)
+    steps = [
+        {"do": "text", "selector": "#patches-text p"},
+        {"do": "focus", "selector": "#plan"},
+        {"do": "press", "key": "Home"},
+        {"do": "text", "selector": "#patches-text p"},
+        {"do": "press", "key": "ArrowRight"},
+        {"do": "text", "selector": "#patches-text p"},
+    ]
+    last, _, _, first, _, second = quiet(drive(page, steps), page)
+    assert f"({found.frontier[-1][0]:,} bytes)" in last
+    assert f"({found.frontier[0][0]:,} bytes)" in first
+    assert f"({found.frontier[1][0]:,} bytes)" in second

@@ -21,6 +21,7 @@ LINES = {
         f"report DATA/resnet18.mlir {AT} --target t4 --target stm32h743 --activations int8 --weights int8",
         "report DATA/tiny_llama.mlir --target h100-sxm --accounting fused",
         "report DATA/tiny_llama.mlir",
+        f"report DATA/resnet18.mlir {AT} --patches --target stm32f412",
     ],
     "query": [
         "query DATA/tiny_llama.mlir macs arithmetic_intensity --at N=1,S=8 --latex",
@@ -30,6 +31,7 @@ LINES = {
         "solve DATA/tiny_llama.mlir 'macs <= 1G' --for S --at N=1",
         "solve DATA/tiny_llama.mlir 'macs <= 1' --for S --at N=1",
         "solve DATA/tiny_llama.mlir 'macs <= 1G' --for N,S",
+        f"solve DATA/mobilenet_v2.mlir 'peak_memory <= 300KB' --for p {AT}",
         "solve DATA/tiny_llama.mlir 'roofline <= 1ms' --target t4 --for S --at N=1",
     ],
     "sweep": ["sweep DATA/tiny_llama.mlir --over S=8:24:8 --at N=1 --metrics macs,arithmetic_intensity,energy:t4"],
@@ -42,7 +44,11 @@ LINES = {
         "arena DATA/resnet18.mlir --target stm32h743:tflm",
         f"arena DATA/resnet18.mlir --target stm32h743:tflm {AT}",
     ],
-    "patch": [f"patch DATA/mobilenet_v2.mlir {AT} --activations int8 --grid 2x2"],
+    "patch": [
+        f"patch DATA/mobilenet_v2.mlir {AT} --activations int8 --grid 2x2",
+        "patch DATA/mobilenet_v2.mlir --up-to features.1 --grid 2x2",
+        "patch DATA/resnet18.mlir --up-to layer1 --grid 4x1 --recomputed --for N --at H=64,W=64",
+    ],
     "crossover": [
         "crossover DATA/tiny_llama.mlir --target t4 --node lm_head --at N=1",
         "crossover DATA/resnet18.mlir --target t4 --pieces",

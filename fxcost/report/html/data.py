@@ -13,17 +13,19 @@ from fxcost.ir.printing import name_parts, python
 from fxcost.ir.symbols import SymbolInfo
 from fxcost.passes.buffers import Buffers, Case
 from fxcost.passes.latency import Latency
+from fxcost.passes.patch_plan import Stage
 from fxcost.passes.totals import IN_MEMORY, Totals
 from fxcost.passes.workload import Workload
 from fxcost.pipeline import Facts
 from fxcost.query.breakdown import ModuleRow, module_tree, node_rows
-from fxcost.query.fit import FitAnswer
+from fxcost.query.fit import FitAnswer, room_for_activations
 from fxcost.query.quantity import Quantity
 from fxcost.report.fit import largest_lines
 from fxcost.report.html.javascript import Conditions, Table
 from fxcost.report.html.machines import ceilings, facts_on, machine_data
 from fxcost.report.html.packing import Pool, Rates
 from fxcost.report.html.subject import Machine, Order, Region, Setting, Subject
+from fxcost.report.patch import grid_text, summary_line
 from fxcost.report.terminal import plain
 from fxcost.report.text import HEADLINES
 
@@ -54,6 +56,7 @@ def report_data(subject: Subject) -> tuple[dict[str, Any], str]:
         "chosen": subject.chosen,
         "definitions": [],
         "machines": [_machine_head(subject, machine) for machine in subject.machines],
+        "patches": _patches(subject),
         "regions": [
             _region_data(subject, number, region, table, pool, conditions)
             for number, (region, table) in enumerate(zip(subject.regions, tables, strict=True))
@@ -65,6 +68,47 @@ def report_data(subject: Subject) -> tuple[dict[str, Any], str]:
     return data, (
         f"{{\nconditions: {conditions.functions()},\ntotals: {totals.function()},\nregions: [\n{regions}\n]}}"
     )
+
+
+def _patches(subject: Subject) -> dict[str, Any] | None:
+    """Plans that no other beats at the point of the page, fewest MACs first; and the memory of every machine."""
+    summary, chosen = subject.summary, subject.settings[subject.chosen]
+    found = summary.patches
+    if found is None:
+        return None
+    plans = [
+        {"peak": peak, "macs": macs, "stages": [_stage(stage) for stage in stages], "order": False}
+        for (peak, macs), stages in zip(found.frontier, found.choices, strict=True)
+        if not found.order or (macs < found.macs and peak > found.peak)
+    ]
+    if found.order:
+        plans.append(
+            {"peak": found.peak, "macs": found.macs, "stages": [_stage(s) for s in found.stages], "order": True}
+        )
+    rooms = []
+    for name, answer in chosen.largest.items():
+        room, patched = room_for_activations(answer), summary.patched_fits.get(name)
+        least = "none found" if patched is None or patched.found is None else summary_line(patched.found)
+        if room is not None and found.plain_peak <= room[1]:
+            least = "none needed"
+        rooms.append(
+            {"name": name, "level": room and room[0], "bytes": room and room[1], "least": least if room else ""}
+        )
+    return {
+        "plainPeak": found.plain_peak,
+        "plainMacs": found.plain_macs,
+        "bound": found.bound,
+        "certificate": found.certificate,
+        "at": ", ".join(f"{name}={size}" for name, size in found.point.items()),
+        "accounting": chosen.options.accounting,
+        "widths": chosen.widths,
+        "plans": plans,
+        "rooms": rooms,
+    }
+
+
+def _stage(stage: Stage) -> dict[str, Any]:
+    return {"from": stage.first, "to": stage.up_to or stage.last, "cut": grid_text(stage), "peak": stage.peak}
 
 
 def symbol_names(regions: Iterable[Region]) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ DRAWING = ("dom", "controls", "chart", "redraw")
 SCRIPTS: Mapping[str, tuple[str, ...]] = {
     "report": (
         *(*COMPUTING, *DRAWING),
-        *("totals", "machines", "timeline", "roofline", "treemap", "tree", "notes", "report"),
+        *("totals", "machines", "timeline", "patches", "roofline", "treemap", "tree", "notes", "report"),
     ),
     "compare": (*COMPUTING, "lines", *DRAWING, "compare"),
 }

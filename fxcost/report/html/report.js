@@ -1,6 +1,6 @@
 // The page of one model.
 
-const PARTS = [renderProblems, renderTotals, renderMachines, renderTimeline, renderTreemap, renderRoofline, renderTree, renderFormulas, renderNotes];
+const PARTS = [renderProblems, renderTotals, renderMachines, renderTimeline, renderPatches, renderTreemap, renderRoofline, renderTree, renderFormulas, renderNotes];
 
 // One sentence for those who hear the page, after things have come to rest.
 let saying = 0;
