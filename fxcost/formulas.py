@@ -21,7 +21,7 @@ from fxcost.pipeline import DEFAULTS, Facts, Options
 from fxcost.query.breakdown import ModuleRow, NodeRow, flatten, metrics_of, module_tree, node_rows, op_sums
 from fxcost.query.explain import Explanation, explain_node, find_nodes
 from fxcost.query.fit import default_unknown
-from fxcost.query.fitted import Sampled
+from fxcost.query.fitted import Fit, Sampled
 from fxcost.query.quantity import Quantity, inside, may_hold, without_pinned
 from fxcost.query.regions import domain_without, excluded_ones, total_over_regions
 from fxcost.query.table import Table
@@ -142,13 +142,15 @@ class Formulas:
             if name not in fitted:
                 found[name] = replace(found[name], standing=Standing.NUMERIC)
                 continue
-            own = not fitted[name].symbols and name not in sizes  # parameters, which no input changes
+            fit = fitted[name]
+            own = not fit.value.symbols and name not in sizes  # parameters, which no input changes
             standing = found[name].standing if own else self.standing
-            found[name] = replace(found[name], value=fitted[name], standing=standing, domain=self.samples.domain)
+            domain = (*self.samples.domain, *fit.guards)
+            found[name] = replace(found[name], value=fit.value, standing=standing, domain=domain)
         return found
 
     @cached_property
-    def _fitted(self) -> Mapping[str, Expr]:
+    def _fitted(self) -> Mapping[str, Fit]:
         return {} if self.samples is None else self.samples.formulas(self.options)
 
     def _quantity(self, name: str, value: Expr, totals: Totals) -> Quantity:

@@ -13,7 +13,7 @@ from fxcost.cost import Cost
 from fxcost.errors import ModelError
 from fxcost.ir.domain import is_thin
 from fxcost.ir.expr import const, symbol
-from fxcost.ir.graph import Graph
+from fxcost.ir.graph import Graph, Standing
 from fxcost.ir.predicate import Compare, symbols_of
 from fxcost.ir.symbols import SymbolInfo
 from fxcost.passes.totals import Totals
@@ -70,7 +70,7 @@ def sample(
     info = {name: takes[name] for name in closed}
     try:
         for plan in plans(closed, info, roles):
-            found = sampled(plan, info, at)
+            found = sampled(plan, info, at, far=cost.graph.standing is Standing.NUMERIC)
             if found is not None and "macs" in found.formulas(cost.options):
                 return _opened(cost, closed, found)
     except OutOfTime:

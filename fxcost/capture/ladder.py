@@ -31,6 +31,7 @@ from fxcost.capture.kernels import kernels_unasked
 from fxcost.capture.quiet import muffled
 from fxcost.capture.recurrence import steps_skipped
 from fxcost.capture.sizes import sizes_in_tensors
+from fxcost.capture.twin import frozen
 from fxcost.ir.expr import Expr, const, floordiv, mod, substitute
 from fxcost.ir.graph import Graph
 from fxcost.ir.predicate import Compare, Predicate, replace_symbols
@@ -110,7 +111,8 @@ def run_eager(
     A model that asks a meta tensor for a value runs on fake tensors instead: libraries that know them for a trace skip
     the question.
     """
-    with quiet_inference(), request.world():
+    held = frozen(request.module) if request.fakes is None else nullcontext()
+    with quiet_inference(), held, request.world():
         try:
             with watching() as watched:
                 request.module(*tensors(request.specs, point, request.device))

@@ -16,6 +16,7 @@ from torch.utils.module_tracker import ModuleTracker
 
 from fxcost.capture.inputs import TORCH_DTYPES
 from fxcost.capture.ladder import quiet_inference
+from fxcost.capture.twin import frozen
 from fxcost.ir.expr import as_expr
 from fxcost.ir.graph import NO_EFFECTS, Attribute, Effects, Graph, Node, Standing, State, Value
 from fxcost.ir.types import DType, ScalarType, TensorType, ValueType
@@ -167,7 +168,7 @@ def record(model: nn.Module, inputs: Any, name: str, note: str) -> Graph:
     """Run the model once and return what was dispatched; whatever the model raises comes out."""
     tracker = ModuleTracker()
     recorder = Recorder(model, inputs, tracker)
-    with quiet_inference(), tracker, recorder:
+    with quiet_inference(), frozen(model), tracker, recorder:
         result = model(*inputs)
     outputs = [recorder.ids[id(leaf)] for leaf in pytree.tree_leaves(result) if id(leaf) in recorder.ids]
     return Graph(

@@ -109,6 +109,19 @@ def evaluating(model: nn.Module) -> Iterator[nn.Module]:
             module.training, module._buffers = training, buffers
 
 
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """No parameter asks for a gradient inside: torch's module tracker looks for the history that no_grad leaves out."""
+    kept = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    try:
+        for parameter in kept:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter in kept:
+            parameter.requires_grad_(True)
+
+
 def _copied(buffer: torch.Tensor | None, copies: dict[int, torch.Tensor]) -> torch.Tensor | None:
     """A clone of the buffer, the same one for the same buffer."""
     if buffer is None:

@@ -15,7 +15,7 @@ import sympy
 
 from fxcost.errors import ModelError
 from fxcost.ir.expr import Atom, Expr, ceildiv, const, floordiv, maximum, minimum, mod, product, total
-from fxcost.ir.predicate import Compare, Predicate, all_of, any_of, negate
+from fxcost.ir.predicate import Compare, Predicate, all_of, any_of, indicator, negate
 
 
 class Untranslatable(ModelError):
@@ -107,6 +107,8 @@ def from_sympy(value: Any, names: Mapping[str, Expr]) -> Expr:
         return _product_of(value, names)
     if value.is_Pow and value.exp.is_Integer and int(value.exp) > 0:
         return from_sympy(value.base, names) ** int(value.exp)
+    if kind in _RELATIONS:  # a truth value that is counted with
+        return indicator(predicate_from_sympy(value, names))
     args = value.args
     if kind in {"CeilToInt", "ceiling", "FloorToInt", "TruncToInt", "floor"} and len(args) == 1:
         top, bottom = _fraction(args[0], names)

@@ -10,7 +10,7 @@ as it was captured, at its one size.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from math import gcd, lcm, prod
 
@@ -30,6 +30,9 @@ STEPS: tuple[Mapping[str, int], ...] = (
     {"sequence": 2560, "spatial": 224},
 )
 """What sizes are multiples of, by role: rounded up sizes (windows, strides) are polynomials on their own grid only."""
+
+FAR = {"sequence": 120, "spatial": 2, "time": 4}
+"""How many times larger than the grid a size is that lies well beyond it."""
 
 
 @dataclass(frozen=True)
@@ -55,16 +58,25 @@ class Axis:
 
 
 @dataclass(frozen=True)
+class Fit:
+    """A total as a formula, and where it does not hold besides."""
+
+    value: Expr
+    guards: tuple[Predicate, ...] = ()
+
+
+@dataclass(frozen=True)
 class Sampled:
     """Captures at several sizes: a grid in the order of `product` over the axes, and others held out.
 
-    `info` are the symbols of the axes.
+    `info` are the symbols of the axes; `most` sizes beyond which no capture was to be had.
     """
 
     axes: tuple[Axis, ...]
     grid: tuple[Graph, ...]
     held_out: tuple[tuple[Mapping[str, int], Graph], ...]
     info: tuple[SymbolInfo, ...]
+    most: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def names(self) -> frozenset[str]:
@@ -86,19 +98,26 @@ class Sampled:
                 found[Compare(">=", symbol(axis.name), const(least))] = None
             if axis.step > 1:
                 found[Compare("==", mod(symbol(axis.name), axis.step), const(0))] = None
+            if axis.name in self.most:
+                found[Compare("<=", symbol(axis.name), const(self.most[axis.name]))] = None
         return tuple(found)
 
-    def formulas(self, options: Options) -> dict[str, Expr]:
-        """Every total that is a polynomial on the grid and right at all captures held out."""
+    def formulas(self, options: Options) -> dict[str, Fit]:
+        """Every total that is a polynomial on the grid and right at all captures held out.
+
+        One that is right but where a size is one (copies that only a larger size makes) excludes that size.
+        """
         grid = [Facts(graph, options)[Totals].values for graph in self.grid]
         held = [(point, Facts(graph, options)[Totals].values) for point, graph in self.held_out]
-        found: dict[str, Expr] = {}
+        found: dict[str, Fit] = {}
         for name in grid[0]:
             if not all(name in values for values in (*grid, *(values for _, values in held))):
                 continue
             formula = interpolated(self.axes, [values[name] for values in grid])
-            if all(substitute(formula, point) is values[name] for point, values in held):
-                found[name] = formula
+            wrong = [point for point, values in held if substitute(formula, point) is not values[name]]
+            ones = {n for point in wrong for n, size in point.items() if size == 1}
+            if all(1 in point.values() for point in wrong) and len(held) - len(wrong) >= HELD_OUT:
+                found[name] = Fit(formula, tuple(Compare(">=", symbol(n), const(2)) for n in sorted(ones)))
         return found
 
     def __str__(self) -> str:
@@ -137,10 +156,11 @@ def _lagrange(axis: Axis) -> tuple[int, list[Expr]]:
 # -- choosing and taking samples -----------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Plan:
-    """A grid of sizes to capture at, and others to hold out."""
+    """A grid of sizes to capture at, and others to hold out; `far` is one that lies well beyond them."""
 
     axes: tuple[Axis, ...]
     held_out: tuple[Mapping[str, int], ...]
+    far: Mapping[str, int]
 
     @property
     def grid(self) -> list[dict[str, int]]:
@@ -162,27 +182,37 @@ def plans(traced: Mapping[str, int], info: Mapping[str, SymbolInfo], roles: Mapp
             role = roles.get(name, "sequence")
             step = stepped.get(role, 1) * info[name].multiple_of
             degree = 1 if role == "batch" else 2
-            first = {"batch": 1, "spatial": max(size // step - 1, 1), "time": 4}.get(role, 5 if step == 1 else 1)
+            first = {"batch": 2, "spatial": max(size // step - 1, 1), "time": 4}.get(role, 5 if step == 1 else 1)
             axes.append(Axis(name, step, tuple(range(first, first + degree + 1))))
         after = [{axis.name: axis.step * (axis.multiples[-1] + more) for axis in axes} for more in (1, 3, 6)]
         free = all(traced[axis.name] % axis.step == 0 for axis in axes) and traced not in after
         free = free and not all(traced[axis.name] in axis.sizes for axis in axes)
         last = dict(traced) if free else after[2]
-        allowed = [
-            point
-            for point in (*after[:2], last)
-            if all(info[n].min <= v and (info[n].max is None or v <= (info[n].max or v)) for n, v in point.items())
-        ]
-        plan = Plan(tuple(axes), tuple(allowed))
-        if len(allowed) >= HELD_OUT and plan not in tried:
+        alone = {n: 1 if roles.get(n) == "batch" else size for n, size in after[0].items()}
+        held = [point for point in (*after[:2], last, *[alone] * (alone != after[0])) if _within(point, info)]
+        far = {
+            axis.name: axis.sizes[-1] * (FAR.get(roles.get(axis.name, ""), 1) if axis.sizes[-1] < 1000 else 2)
+            for axis in axes
+        }
+        plan = Plan(tuple(axes), tuple(held), far)
+        if len(held) >= HELD_OUT and all(_within(point, info) for point in plan.grid) and plan not in tried:
             tried.append(plan)
             yield plan
 
 
+def _within(point: Mapping[str, int], info: Mapping[str, SymbolInfo]) -> bool:
+    """True where every size lies in its symbol's range."""
+    return all(info[n].min <= size <= (size if (most := info[n].max) is None else most) for n, size in point.items())
+
+
 def sampled(
-    plan: Plan, info: Mapping[str, SymbolInfo], capture: Callable[[Mapping[str, int]], Graph | None]
+    plan: Plan, info: Mapping[str, SymbolInfo], capture: Callable[[Mapping[str, int]], Graph | None], far: bool = False
 ) -> Sampled | None:
-    """Capture at all points of a plan; None where the grid has a hole or too few of the held out points answer."""
+    """Capture at all points of a plan; None where the grid has a hole or too few of the held out points answer.
+
+    With `far` one of the captures lies well beyond the others, where windows and blocks show; a model that has none there
+    has formulas up to the largest size seen.
+    """
     held: list[tuple[Mapping[str, int], Graph]] = []
     for point in plan.held_out:
         found = capture(point)
@@ -190,10 +220,17 @@ def sampled(
             held.append((point, found))
     if len(held) < HELD_OUT:
         return None
+    most: dict[str, int] = {}
+    if far:
+        found = capture(plan.far) if _within(plan.far, info) else None
+        if found is not None:
+            held.append((plan.far, found))
+        else:
+            most = {axis.name: max(axis.sizes[-1], *(point[axis.name] for point, _ in held)) for axis in plan.axes}
     grid: list[Graph] = []
     for point in plan.grid:
         found = capture(point)
         if found is None:
             return None
         grid.append(found)
-    return Sampled(plan.axes, tuple(grid), tuple(held), tuple(info[axis.name] for axis in plan.axes))
+    return Sampled(plan.axes, tuple(grid), tuple(held), tuple(info[axis.name] for axis in plan.axes), most)

@@ -73,3 +73,19 @@ def test_a_quantity_that_is_no_polynomial_is_known_where_it_was_captured(stepwis
 def test_parameters_stay_exact(stepwise: fxcost.Cost) -> None:
     assert str(stepwise.params.standing) == "exact"
     assert stepwise.params(N=1, S=50) == sum(p.numel() for p in Stepwise().parameters())
+
+
+def test_a_token_that_is_a_view_of_a_parameter_does_not_stop_the_self_check() -> None:
+    """torch's counter looks for the gradients' history of what modules are given, and there is none."""
+
+    class Token(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.token, self.head = nn.Parameter(torch.rand(1, 1, 8)), nn.Linear(8, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.token.expand(x.shape[0], -1, -1)) + x[:, :1, :2]  # type: ignore[no-any-return]
+
+    cost = fxcost.analyze(Token(), "N,S,8")
+    assert any("equal to torch's count" in note for note in cost.graph.notes)
+    assert cost.params_trainable(N=1, S=2) == 8 + 18

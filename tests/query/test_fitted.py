@@ -49,9 +49,10 @@ def test_plans_keep_ranges_and_hold_out_sizes_beside_the_grid() -> None:
     info = {"N": SymbolInfo("N"), "S": SymbolInfo("S", max=2000)}
     found = list(plans({"N": 5, "S": 37}, info, {"N": "batch", "S": "sequence"}))
     first = found[0]
-    assert [axis.sizes for axis in first.axes] == [(1, 2), (5, 6, 7)]
+    assert [axis.sizes for axis in first.axes] == [(2, 3), (5, 6, 7)]
     assert len(first.grid) == 6
     assert {"N": 5, "S": 37} in first.held_out, "the capture that is there already"
+    assert any(point["N"] == 1 for point in first.held_out), "a batch of one copies less"
     for plan in found:
         assert len(plan.held_out) >= 2
         assert not any(point in plan.grid for point in plan.held_out)
