@@ -6,7 +6,7 @@ The torch side is imported only when a model is captured; a graph read from IR t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from fxcost.ir.predicate import symbols_of
 from fxcost.ir.widths import width
 from fxcost.passes.cost import Costs
 from fxcost.passes.totals import Totals
-from fxcost.pipeline import ACCOUNTINGS, Facts, Options
+from fxcost.pipeline import ACCOUNTINGS, PRECISIONS, Facts, Options
 from fxcost.query.regions import agrees, domain_without, excluded_ones, slices
 from fxcost.sampling import sample
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from fxcost.lower.model import Source
 
 Progress = Callable[[str], None]
+Step = tuple[Callable[[Any], Any] | None, tuple[str, ...]]
 MODES = ("inference", "training")
 NOT_CHECKED = "no self-check: no other size was found that the eager model runs at without values"
 
@@ -47,6 +48,10 @@ def analyze(
     device: str = "cpu",
     mode: str = "inference",
     loss: Callable[[Any], Any] | None = None,
+    train: str | Sequence[str] | None = None,
+    optimizer: str | None = None,
+    precision: str | None = None,
+    rule: str | None = None,
     strict: bool = False,
     check: bool = True,
     name: str | None = None,
@@ -68,6 +73,11 @@ def analyze(
             its parts are in, another one is put into train mode; parameters without `requires_grad` stay frozen.
         loss: for training, the loss as a function of the model's outputs, a single number; without one the sum of all
             floating outputs.
+        train: for training, which parameters: `biases`, `last` (the last layer), or patterns of their names
+            (`layer4.*`); without it those that ask for a gradient.
+        optimizer: for training, whose state counts: sgd, momentum or adam.
+        precision: for training, fp32, bf16, or mixed (bf16 beside float32 copies and states); without it the model's.
+        rule: for training, what `saved_activations` counts: autograd, what torch keeps, or tinytl, by layer.
         strict: raise UnknownOps instead of reporting lower bounds.
         check: compare the count with one eager run at another size.
         name: what to call the model.
@@ -79,14 +89,24 @@ def analyze(
         raise SpecError(f"mode={mode!r} is not one of {', '.join(MODES)}{nearest(mode, MODES)}")
     if loss is not None and mode != "training":
         raise SpecError("a loss is that of a training step: give mode='training' as well")
+    asked = {"train": train, "optimizer": optimizer, "precision": precision, "rule": rule}
+    extra = next((each for each, value in asked.items() if value is not None and mode != "training"), None)
+    if extra is not None:
+        raise SpecError(f"{extra}={asked[extra]!r} is about a training step: give mode='training' as well")
+    if precision is not None and (weights is not None or activations is not None):
+        raise SpecError("precision= sets the widths of weights and activations: give it, or weights= and activations=")
+    stored = None if precision is None else "bf16" if precision == "mixed" else precision
     if mode == "training" and accounting == "fused":
         raise SpecError("accounting='fused' is that of an inference runtime; a training step is eager or inplace")
     options = Options(
         accounting=accounting,
         inputs=inputs,
-        weights=_patterns(weights),
-        activations=_width_name(activations),
+        weights=_patterns(weights if precision not in PRECISIONS else stored),
+        activations=_width_name(activations if precision not in PRECISIONS else stored),
         device=device,
+        optimizer=optimizer or "sgd",
+        precision=precision,
+        rule=rule or "autograd",
     )
     if isinstance(model, Graph):
         cost = Cost(model, options, mode)
@@ -94,7 +114,7 @@ def analyze(
         program = _read_text(model, specs)
         cost = Cost(program.graph, options, mode, variants=program.variants)
     else:
-        step = (loss,) if mode == "training" else None
+        step = (loss, _train(train)) if mode == "training" else None
         cost = captured(model, specs, kwargs, options, name, None, check=check, step=step, progress=progress)
     if mode == "training" and "saved_activations" not in cost.quantities:
         raise SpecError(f"{cost.graph.name} holds no backward pass; give the model itself to analyse its training step")
@@ -112,7 +132,7 @@ def captured(
     point: Mapping[str, int] | None,
     *,
     check: bool = False,
-    step: tuple[Callable[[Any], Any] | None] | None = None,
+    step: Step | None = None,
     recorded: bool = False,
     progress: Progress = lambda _: None,
 ) -> Cost:
@@ -122,7 +142,7 @@ def captured(
     """
     from fxcost.lower.model import Training, capture_graph
 
-    training = None if step is None else Training(step[0])
+    training = None if step is None else Training(*step)
     source = capture_graph(
         model, specs, kwargs, name=name, point=point, training=training, recorded=recorded, progress=progress
     )
@@ -190,6 +210,10 @@ def _verified(cost: Cost, capture: Callable[[Mapping[str, int]], Source], progre
     note = f"verified by captures at two other sizes, not proven: {'; '.join(map(str, thin))} was dropped as a guard"
     graph = replace(cost.graph, domain=kept, standing=cost.graph.standing.combine(Standing.FITTED))
     return _noted(replace(cost, graph=graph), note)
+
+
+def _train(train: str | Sequence[str] | None) -> tuple[str, ...]:
+    return () if train is None else (train,) if isinstance(train, str) else tuple(train)
 
 
 def _over_regions(cost: Cost, capture: Callable[[Mapping[str, int]], Source], progress: Progress) -> Cost:

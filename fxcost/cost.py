@@ -24,6 +24,7 @@ from fxcost.query.constraint_text import RATE_UNITS
 from fxcost.query.quantity import Constraint, Quantity, inside, without_pinned
 from fxcost.query.regions import region
 from fxcost.query.solve import Solution, solve
+from fxcost.query.training import training_rows
 from fxcost.report.summary import Summary
 
 if TYPE_CHECKING:
@@ -400,6 +401,7 @@ class Cost(OnMachines, InOrders, InPatches, InTraining):
             fits=answers,
             crossovers=crossovers,
             params_by_dtype=self.facts[Totals].params_by_dtype,
+            training=training_rows(here.graph, here.facts),
             notes=self.graph.notes,
             warnings=self.warnings,
             depth=depth,

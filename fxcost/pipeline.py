@@ -20,6 +20,9 @@ F = TypeVar("F")
 
 ACCOUNTINGS = ("eager", "inplace", "fused")
 INPUT_MODES = ("freed", "held", "excluded")
+OPTIMIZERS = ("sgd", "momentum", "adam")
+PRECISIONS = ("fp32", "bf16", "mixed")
+RULES = ("autograd", "tinytl")
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,9 @@ class Options:
     device       whose strides decide what a reshape copies: `cpu` or `meta`
     order        positions of nodes in execution order; None is the traced order
     target       the machine (fxcost.target.Target) for latency and energy
+    optimizer    of a training step: `sgd` keeps nothing, `momentum` one number for each parameter, `adam` two
+    precision    of a training step: `fp32`, `bf16`, `mixed` (bf16 beside float32 copies); None is as the model is
+    rule         for what a training step keeps: `autograd` (as torch does) or `tinytl` (by layer)
     """
 
     accounting: str = "eager"
@@ -42,6 +48,9 @@ class Options:
     device: str = "cpu"
     order: tuple[int, ...] | None = None
     target: Any = None
+    optimizer: str = "sgd"
+    precision: str | None = None
+    rule: str = "autograd"
 
     def __post_init__(self) -> None:
         """Refuse names that no pass knows."""
@@ -49,8 +58,11 @@ class Options:
             ("accounting", self.accounting, ACCOUNTINGS),
             ("inputs", self.inputs, INPUT_MODES),
             ("device", self.device, ("cpu", "meta")),
+            ("optimizer", self.optimizer, OPTIMIZERS),
+            ("precision", self.precision, PRECISIONS),
+            ("rule", self.rule, RULES),
         ):
-            if value not in known:
+            if value is not None and value not in known:
                 raise SpecError(f"{what}={value!r} is not one of {', '.join(known)}{nearest(value, known)}")
 
 

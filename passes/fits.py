@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fxcost.ir.domain import ranges_within
-from fxcost.ir.expr import Expr, Range, as_expr, substitute
+from fxcost.ir.expr import ZERO, Expr, Range, as_expr, substitute
 from fxcost.ir.graph import Graph
 from fxcost.ir.predicate import Compare, decide
 from fxcost.ir.symbols import ranges_of
@@ -112,11 +112,14 @@ def fits(graph: Graph, facts: Facts) -> Fits:
 def checks_on(target: Target, work: Workload, largest_buffer: Expr) -> Iterator[Check]:
     """The rows for a workload whose largest single buffer has that many bytes."""
     home, store = target.home("activations"), target.home("weights")
+    weights, held = "weights", work.model_bytes
+    if work.state_bytes is not ZERO:
+        weights, held = "weights, optimizer state", work.model_bytes + work.state_bytes
     if home == store:
-        need = work.model_bytes + work.arena_bytes
-        yield Check("weights and activations", home.name, need, _usable(target, home))
+        need = held + work.arena_bytes
+        yield Check(f"{weights} and activations", home.name, need, _usable(target, home))
     else:
-        yield Check("weights", store.name, work.model_bytes, _usable(target, store))
+        yield Check(weights, store.name, held, _usable(target, store))
         yield Check("activations", home.name, work.arena_bytes, _usable(target, home))
     if home.banks_bytes:
         bank = max(home.banks_bytes)

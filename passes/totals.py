@@ -70,7 +70,9 @@ COUNTED = frozenset(
 )
 """Quantities that an operator without a rule turns into lower bounds; sizes of values are known without one."""
 
-IN_MEMORY = frozenset(["peak_memory", "peak_memory_with_scratch", "activation_bytes", "saved_activations"])
+IN_MEMORY = frozenset(
+    ["peak_memory", "peak_memory_with_scratch", "activation_bytes", "saved_activations", "training_memory"]
+)
 """Quantities whose formula rests on storage conditions, besides the graph's domain."""
 
 

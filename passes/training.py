@@ -1,5 +1,9 @@
 """Training: what the backward pass keeps, MACs by phase, gradients and the optimizer's state. Empty for inference.
 
+What a step holds altogether depends on the optimizer (`sgd` keeps nothing, `momentum` one number for each parameter,
+`adam` two) and on the precision: as the model is, all in `fp32` or `bf16`, or `mixed`, parameters and activations in
+bf16 beside float32 copies and states.
+
 Two rules for what is kept. `autograd`: every block of memory that a value of the forward pass lives in and that a node of
 the backward pass reads, once; the model's own tensors are not counted, its inputs are. `tinytl` (Cai et al., 2020): the
 inputs of convolutions, linear and norm layers, each layer's by itself, and one bit for every element that a ReLU clips.
@@ -12,15 +16,15 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from fxcost.ir.expr import Expr, ceildiv, const, total
-from fxcost.ir.graph import Graph, Node
+from fxcost.ir.graph import Graph, Node, State
 from fxcost.ir.predicate import Predicate
 from fxcost.ir.types import TensorType
 from fxcost.ir.widths import activation_bytes, weight_bytes
 from fxcost.passes.buffers import Buffers, Case
 from fxcost.passes.cost import Costs
-from fxcost.passes.peak import by_case
+from fxcost.passes.peak import Peak, by_case
 from fxcost.passes.storage import Storage
-from fxcost.pipeline import Facts, register_pass
+from fxcost.pipeline import Facts, Options, register_pass
 
 TRAINING_UNITS: Mapping[str, str] = MappingProxyType(
     {
@@ -33,12 +37,17 @@ TRAINING_UNITS: Mapping[str, str] = MappingProxyType(
         "adam_bytes": "bytes",
         "mixed_momentum_bytes": "bytes",
         "mixed_adam_bytes": "bytes",
+        "optimizer_bytes": "bytes",
+        "training_memory": "bytes",
     }
 )
 """Quantities of a training step besides those of every graph; the first two are counted, the others sizes of values."""
 
 MASTER = 4
 """Bytes of one element of the float32 copy and of the states that mixed precision keeps."""
+
+STATES: Mapping[str, int] = MappingProxyType({"sgd": 0, "momentum": 1, "adam": 2})
+"""Numbers that an optimizer keeps for each trained parameter."""
 
 _RELUS = frozenset(["aten.relu", "aten.relu_", "aten.relu6", "aten.hardtanh", "aten.hardtanh_"])
 _RELUS_BACKWARD = ("aten.threshold_backward", "aten.hardtanh_backward")
@@ -47,13 +56,25 @@ _SOURCES = ("input", "mat1", "self", "mat2", "other")
 
 @dataclass(frozen=True)
 class Training:
-    """Expressions by quantity name; `saved` holds the autograd rule's bytes by module of what made them."""
+    """Expressions by quantity name, and kept bytes by module: of what made them, or by layer.
+
+    What the caller passes in is kept under INPUTS.
+    """
 
     values: Mapping[str, Expr] = field(default_factory=dict)
     saved: Mapping[str, Expr] = field(default_factory=dict)
+    saved_tinytl: Mapping[str, Expr] = field(default_factory=dict)
 
 
-@register_pass("training", provides=Training, requires=(Buffers, Costs, Storage), options=("weights", "activations"))
+INPUTS = "(inputs)"
+
+
+@register_pass(
+    "training",
+    provides=Training,
+    requires=(Buffers, Costs, Peak, Storage),
+    options=("weights", "activations", "optimizer", "precision", "rule"),
+)
 def training(graph: Graph, facts: Facts) -> Training:
     """Read what is kept off the blocks of memory and their readers."""
     if not any(node.phase == "backward" for node in graph.nodes):
@@ -62,7 +83,17 @@ def training(graph: Graph, facts: Facts) -> Training:
     kept = [(case.when, _kept(graph, case)) for case in facts[Buffers].cases]
     trained = [state for state in graph.states if state.value.id in _trained(graph)]
     elements = total(state.type.numel for state in trained)
-    own = total(weight_bytes(state.type, state.paths, facts.options.weights) for state in trained)
+    options = facts.options
+    own = _stored(trained, options)
+    held = _stored([state for state in graph.states if state.kind == "parameter"], options)
+    held += total(state.type.numel * state.type.dtype.bytes for state in graph.states if state.kind != "parameter")
+    count = STATES[options.optimizer]
+    states = elements * const(MASTER * (1 + count)) if options.precision == "mixed" else own * const(count)
+    by_layer = list(_by_layer(graph, facts))
+    by_rule = {
+        "autograd": by_case([(when, total(found.values())) for when, found in kept]),
+        "tinytl": total(size for _, size in by_layer),
+    }
 
     def macs(phase: str) -> Expr:
         return total(row.macs for node, row in zip(graph.nodes, rows, strict=True) if node.phase == phase)
@@ -70,15 +101,24 @@ def training(graph: Graph, facts: Facts) -> Training:
     values = {
         "macs_forward": macs("forward"),
         "macs_backward": macs("backward"),
-        "saved_activations": by_case([(when, total(found.values())) for when, found in kept]),
-        "saved_activations_tinytl": total(_by_layer(graph, facts)),
+        "saved_activations": by_rule[options.rule],
+        "saved_activations_tinytl": by_rule["tinytl"],
         "gradient_bytes": own,
         "momentum_bytes": own,
         "adam_bytes": own * const(2),
         "mixed_momentum_bytes": elements * const(2 * MASTER),
         "mixed_adam_bytes": elements * const(3 * MASTER),
+        "optimizer_bytes": states,
+        "training_memory": held + states + facts[Peak].peak,
     }
-    return Training(values, _by_module(graph, kept))
+    layers: dict[str, list[Expr]] = {}
+    for module, size in by_layer:
+        layers.setdefault(module, []).append(size)
+    return Training(values, _by_module(graph, kept), {module: total(sizes) for module, sizes in layers.items()})
+
+
+def _stored(states: list[State], options: Options) -> Expr:
+    return total(weight_bytes(state.type, state.paths, options.weights) for state in states)
 
 
 def _trained(graph: Graph) -> set[str]:
@@ -99,13 +139,13 @@ def _by_module(graph: Graph, kept: list[tuple[Predicate, dict[str, Expr]]]) -> d
     makers = {value.id: node.module for node in graph.nodes for value in node.results}
     found: dict[str, list[Expr]] = {}
     for name, size in kept[0][1].items():
-        found.setdefault(makers.get(name, "(inputs)"), []).append(size)
+        found.setdefault(makers.get(name, INPUTS), []).append(size)
     return {module: total(sizes) for module, sizes in found.items()}
 
 
 # -- the layers' rule ----------------------------------------------------------------------------------------------
-def _by_layer(graph: Graph, facts: Facts) -> Iterator[Expr]:
-    """Bytes that each layer keeps: only where a gradient needs them, as for a frozen weight none does."""
+def _by_layer(graph: Graph, facts: Facts) -> Iterator[tuple[str, Expr]]:
+    """Bytes that each layer keeps, with its module: only where a gradient needs them, as for a frozen weight none does."""
     homes, rows, width = facts[Storage].homes, facts[Costs].rows, facts.options.activations
     blocks = {value: block.id for block in facts[Buffers].cases[0].buffers for value in block.values}
     trained = _trained(graph)
@@ -130,9 +170,9 @@ def _by_layer(graph: Graph, facts: Facts) -> Iterator[Expr]:
         else:
             counted = family == "norm" and (bool(states & trained) or block in through_norms)
         if counted:
-            yield activation_bytes(kind, kind.numel, width)
+            yield node.module, activation_bytes(kind, kind.numel, width)
         elif node.op in _RELUS and through_relus & {block, blocks.get(node.results[0].id)}:
-            yield ceildiv(kind.numel, const(8))
+            yield node.module, ceildiv(kind.numel, const(8))
 
 
 def _source(graph: Graph, node: Node, homes: Mapping[str, str]) -> str | None:

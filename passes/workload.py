@@ -67,7 +67,8 @@ class Workload:
     """Rows parallel to the groups; `unknown` are operators without a cost rule, whose work is in no row.
 
     `used_weight_bytes` are the parameters that some op reads, each once; `arena_bytes` is the peak of live activations,
-    in which `inputs_apart` says that graph inputs are not counted.
+    in which `inputs_apart` says that graph inputs are not counted. `state_bytes` is what the optimizer of a training step
+    keeps beside the weights.
     """
 
     rows: tuple[Work, ...]
@@ -78,6 +79,7 @@ class Workload:
     arena_bytes: Expr
     unknown: tuple[tuple[str, int], ...] = ()
     inputs_apart: bool = False
+    state_bytes: Expr = ZERO
 
     @property
     def footprint_bytes(self) -> Expr:
@@ -132,6 +134,7 @@ def workload(graph: Graph, facts: Facts) -> Workload:
         arena_bytes=values["peak_memory"],
         unknown=tuple(facts[Costs].unknown.items()),
         inputs_apart=options.inputs == "excluded",
+        state_bytes=values.get("optimizer_bytes", ZERO),
     )
 
 

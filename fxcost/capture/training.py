@@ -6,9 +6,10 @@ some losses have none, and the joint graph comes out without a backward pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from fxcost.capture.count import eager_macs
 from fxcost.capture.kernels import kernels_unasked
 from fxcost.capture.ladder import Captured, Request, guard_free, quiet_inference, user_inputs
 from fxcost.capture.twin import Positional, twin_with
-from fxcost.errors import CaptureError
+from fxcost.errors import CaptureError, SpecError, nearest
 
 Loss = Callable[[Any], torch.Tensor]
 
@@ -43,6 +44,28 @@ def fake_twin(model: nn.Module) -> tuple[nn.Module, FakeTensorMode] | None:
     if twin is None:
         return None
     return (twin if any(module.training for module in model.modules()) else twin.train()), mode
+
+
+def train_only(model: nn.Module, patterns: Sequence[str]) -> None:
+    """Freeze all parameters but those named like one of the patterns; `biases` and `last` (the last layer) are words.
+
+    Raises SpecError where a pattern names no parameter. No pattern changes nothing.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    last = names[-1].rpartition(".")[0] if names else ""
+    words = {"biases": [n for n in names if n.rpartition(".")[2].endswith("bias")]}
+    words["last"] = [n for n in names if n.rpartition(".")[0] == last]
+    chosen: set[str] = set()
+    for pattern in patterns:
+        found = words.get(pattern) or [name for name in names if fnmatchcase(name, pattern)]
+        if not found:
+            raise SpecError(
+                f"train={pattern!r} names no parameter{nearest(pattern, [*words, *names])}; write biases, last or a pattern "
+                "such as 'layer4.*'"
+            )
+        chosen |= set(found)
+    for name, parameter in model.named_parameters() if patterns else ():
+        parameter.requires_grad_(name in chosen)
 
 
 def summed(outputs: Any) -> torch.Tensor:

@@ -39,6 +39,10 @@ def analyze(asked: Asked, *, strict: bool = False) -> tuple[Cost, dict[str, int]
                 mode=asked.mode,
                 weights=widths(asked.weights),
                 activations=asked.activations,
+                train=asked.train or None,
+                optimizer=asked.optimizer,
+                precision=asked.precision,
+                rule=asked.rule,
                 strict=strict,
                 progress=show,
             )

@@ -48,6 +48,21 @@ Weights = Annotated[
 Activations = Annotated[
     str | None, typer.Option("--activations", metavar="WIDTH", help="Width of floating activations: int8, fp16 ...")
 ]
+Train = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--train", metavar="PATTERN", help="Train biases, last, or parameters named like 'layer4.*' alone. Repeatable."
+    ),
+]
+Optimizer = Annotated[
+    str | None, typer.Option("--optimizer", metavar="NAME", help="Training: state of sgd, momentum or adam.")
+]
+Precision = Annotated[
+    str | None, typer.Option("--precision", metavar="NAME", help="Training: in fp32, bf16 or mixed.")
+]
+Rule = Annotated[
+    str | None, typer.Option("--rule", metavar="NAME", help="Training: what is kept, autograd or tinytl.")
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 5 when an operator has no cost rule.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 _TARGET = typer.Option("--target", metavar="NAME|FILE.toml", help="A machine, see `fxcost targets`. Repeat to compare.")
@@ -96,6 +111,10 @@ class Asked:
     mode: str = "inference"
     weights: list[str] | None = None
     activations: str | None = None
+    train: list[str] | None = None
+    optimizer: str | None = None
+    precision: str | None = None
+    rule: str | None = None
 
 
 _FIRST: dict[str, Any] = {"inputs": Inputs, "at": At}
@@ -105,6 +124,10 @@ _LAST: dict[str, Any] = {
     "mode": Mode,
     "weights": Weights,
     "activations": Activations,
+    "train": Train,
+    "optimizer": Optimizer,
+    "precision": Precision,
+    "rule": Rule,
 }
 
 

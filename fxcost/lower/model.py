@@ -32,7 +32,7 @@ from fxcost.capture.ladder import (
 )
 from fxcost.capture.loaders import EXTRA_FILE, MAX_REAL_ELEMENTS, load_model
 from fxcost.capture.record import record
-from fxcost.capture.training import Loss, WithLoss, fake_twin, step_macs
+from fxcost.capture.training import Loss, WithLoss, fake_twin, step_macs, train_only
 from fxcost.capture.twin import ORIGIN, Positional, evaluating, meta_twin, uses_cache
 from fxcost.errors import CaptureError, FileError, SpecError
 from fxcost.ir.expr import Expr, substitute, symbol
@@ -54,9 +54,13 @@ AUTOCAST_UNSEEN = "autocast was not applied, as on meta tensors it is not: bytes
 
 @dataclass(frozen=True)
 class Training:
-    """What a training step needs besides the model: the loss as a function of the outputs; None sums them."""
+    """What a training step needs besides the model: the loss as a function of the outputs; None sums them.
+
+    `train` says which parameters (`capture.training.train_only`), empty leaves them as they are.
+    """
 
     loss: Loss | None = None
+    train: tuple[str, ...] = ()
 
     @property
     def note(self) -> str:
@@ -268,6 +272,7 @@ def _training_step(
     if copied is None:
         raise CaptureError(f"{label}: it cannot be copied, and a training step is captured from a copy without weights")
     twin, fakes = copied
+    train_only(twin, training.train)
     wrapped = WithLoss(twin, tuple(named), training.loss)
     request = Request(wrapped, (*args, *named.values()), symbols, "cpu", "wrapped.", fakes)
     progress(f"trying sizes of {label}")

@@ -11,6 +11,7 @@ from fxcost.report.crossover import crossover_data
 from fxcost.report.formats import register_format
 from fxcost.report.patch import report_data
 from fxcost.report.summary import Summary
+from fxcost.report.training import training_data
 
 SCHEMA = "fxcost/1"
 
@@ -42,6 +43,7 @@ def document(summary: Summary) -> dict[str, Any]:
         "totals": _totals(summary),
         "params_by_dtype": dict(summary.params_by_dtype),
         "nodes": _nodes(summary),
+        **training_data(summary),
         "notes": [*summary.notes, *summary.warnings],
     }
     if summary.owner is not None and summary.at is not None:

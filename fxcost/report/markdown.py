@@ -8,6 +8,7 @@ from fxcost.report.formats import register_format
 from fxcost.report.patch import report_markdown_lines
 from fxcost.report.rows import table
 from fxcost.report.summary import Summary
+from fxcost.report.training import training_markdown
 
 
 @register_format("markdown")
@@ -30,6 +31,7 @@ def report_markdown(summary: Summary) -> str:
     ):
         if items:
             lines += [f"{label}: " + "; ".join(items) + ".", ""]
+    step = "".join(f"\n{line}" for line in training_markdown(summary))
     totals = Table(("quantity", "unit", "value", "formula"), tuple(rows))
     patched = "".join(f"\n{line}" for line in report_markdown_lines(summary))
-    return "\n".join(lines) + "\n" + totals.to_markdown() + patched + "\n" + table(summary).to_markdown()
+    return "\n".join(lines) + "\n" + totals.to_markdown() + step + patched + "\n" + table(summary).to_markdown()

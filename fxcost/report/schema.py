@@ -19,6 +19,7 @@ DOCUMENTS: Mapping[str, tuple[str, ...]] = {
     "arena": ("arena",),
     "patch": ("patches", "patch_formulas"),
     "crossover": ("crossovers",),
+    "recompute": ("recomputation", "rulings"),
     "schedule": ("schedule", "orders"),
     "check": ("check_result",),
 }

@@ -17,6 +17,7 @@ from fxcost.query.breakdown import ModuleRow, NodeRow
 from fxcost.query.crossover import Crossover
 from fxcost.query.fit import FitAnswer
 from fxcost.query.quantity import Quantity
+from fxcost.query.training import TrainingRow
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Summary:
     patches: PatchPlan | None = None
     patched_fits: Mapping[str, InRoom] = field(default_factory=dict)
     params_by_dtype: Mapping[str, int] = field(default_factory=dict)
+    training: tuple[TrainingRow, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     depth: int = 2

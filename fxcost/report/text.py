@@ -24,6 +24,7 @@ from fxcost.report.patch import report_section
 from fxcost.report.summary import Summary
 from fxcost.report.targets import target_tables
 from fxcost.report.terminal import WIDTH, plain
+from fxcost.report.training import training_section
 
 HEADLINES: Mapping[str, str] = {
     "macs": "MACs (1 multiply + 1 add)",
@@ -43,6 +44,8 @@ HEADLINES: Mapping[str, str] = {
     "adam_bytes": "optimizer state, Adam",
     "mixed_momentum_bytes": "  momentum, float32 beside 16 bits",
     "mixed_adam_bytes": "  Adam, float32 beside 16 bits",
+    "optimizer_bytes": "  as asked for (--optimizer)",
+    "training_memory": "memory of the whole step",
     "activation_bytes": "all activations allocated",
     "total_activations": "total activations (lecture)",
     "peak_activations": "peak activations (lecture)",
@@ -74,6 +77,7 @@ def layout(summary: Summary) -> RenderableType:
         *report_section(summary),
         _formulas(summary),
         *_breakdown(summary),
+        *training_section(summary),
         *_owner(summary),
         _notes(summary),
     ]

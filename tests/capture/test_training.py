@@ -18,6 +18,7 @@ from fxcost.capture.shim import prepare_torchvision
 from fxcost.cost import Cost
 from fxcost.errors import CaptureError, SpecError, UnknownName
 from fxcost.integrate.measure import _Tracker
+from fxcost.ir.evaluate import evaluate
 from tests.support.commands import run
 
 prepare_torchvision()
@@ -363,3 +364,82 @@ def test_published_activations_by_layer() -> None:
     assert round(wide.saved_activations_tinytl(**RESNET50_STEP) / 1e6, 1) == 623.5
     assert round(wide.saved_activations(**RESNET50_STEP) / 1e6) == 895
     assert round(cost.params() / wide.params(), 1) == 4.2
+
+
+def test_memory_of_the_whole_step() -> None:
+    """Parameters, buffers and states beside the peak: 8 x 16 + 16 + 16 x 4 + 4 parameters, 16 + 16 + 1 in buffers."""
+
+    def model() -> nn.Module:
+        return nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.Linear(16, 4))
+
+    count, buffers = 8 * 16 + 16 + 2 * 16 + 16 * 4 + 4, 4 * (16 + 16) + 8
+    for optimizer, states in (("sgd", 0), ("momentum", 1), ("adam", 2)):
+        whole = fxcost.analyze(model(), "N,8", mode="training", optimizer=optimizer, check=False)
+        assert whole.optimizer_bytes() == 4 * count * states
+        assert whole.training_memory(N=6) == whole.peak_memory(N=6) + 4 * count * (1 + states) + buffers
+        narrow = fxcost.analyze(model(), "N,8", mode="training", optimizer=optimizer, precision="bf16", check=False)
+        assert narrow.optimizer_bytes() == 2 * count * states
+        mixed = fxcost.analyze(model(), "N,8", mode="training", optimizer=optimizer, precision="mixed", check=False)
+        assert mixed.optimizer_bytes() == 4 * count * (1 + states)  # float32 copies beside the states
+        assert mixed.peak_memory.value is narrow.peak_memory.value
+        assert mixed.training_memory(N=6) == narrow.peak_memory(N=6) + 2 * count + 4 * count * (1 + states) + buffers
+        largest = mixed.solve(mixed.training_memory <= fxcost.MB, wrt="N").max
+        assert largest is not None
+        assert mixed.training_memory(N=largest) <= fxcost.MB < mixed.training_memory(N=largest + 1)
+
+
+def test_rules_and_rows_by_module() -> None:
+    costs = {
+        rule: fxcost.analyze(Residual().train(), "N,3,H,W", mode="training", rule=rule, check=False)
+        for rule in ("autograd", "tinytl")
+    }
+    at = {"N": 3, "H": 20, "W": 24}
+    assert costs["tinytl"].saved_activations(**at) == costs["autograd"].saved_activations_tinytl(**at)
+    rows = costs["autograd"].summary(at).training
+    for column in ("saved_activations", "saved_activations_tinytl", "macs_forward", "macs_backward", "gradient_bytes"):
+        whole = costs["autograd"].total(column).at(at)
+        assert sum(evaluate(row.values[column], at) for row in rows) == whole
+    assert {row.module for row in rows} >= {"first", "norm", "second", "other", "last", "(inputs)"}
+
+
+def test_what_is_trained_may_be_said() -> None:
+    """Without changing the model: as with parameters frozen by hand; savings are differences of formulas."""
+
+    def model() -> nn.Module:
+        return nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 4))
+
+    whole = fxcost.analyze(model(), "N,8", mode="training", check=False)
+    for train, names in (
+        ("biases", ("bias",)),
+        ("last", ("4.weight", "4.bias")),
+        (["2.*", "4.bias"], ("2.weight", "2.bias", "4.bias")),
+    ):
+        given, frozen = model(), model()
+        for name, parameter in frozen.named_parameters():
+            parameter.requires_grad = name.endswith(names)
+        asked = fxcost.analyze(given, "N,8", mode="training", train=train, check=False)
+        by_hand = fxcost.analyze(frozen, "N,8", mode="training", check=False)
+        for name in ("saved_activations", "saved_activations_tinytl", "gradient_bytes", "macs", "peak_memory"):
+            assert asked.total(name).value is by_hand.total(name).value
+        saves = whole.saved_activations - asked.saved_activations
+        assert saves(N=6) == saved_by_torch(model(), (torch.randn(6, 8),)) - saved_by_torch(
+            frozen, (torch.randn(6, 8),)
+        )
+        assert all(parameter.requires_grad for parameter in given.parameters())
+
+
+def test_wrong_options_of_a_step_are_refused() -> None:
+    model = nn.Linear(8, 4)
+    for option, value in (("optimizer", "adam"), ("precision", "bf16"), ("rule", "tinytl"), ("train", "biases")):
+        with pytest.raises(SpecError, match=f"{option}='{value}' is about a training step"):
+            fxcost.analyze(model, "N,8", **{option: value})  # type: ignore[arg-type]
+    with pytest.raises(SpecError, match="optimizer='adm' is not one of sgd, momentum, adam; did you mean"):
+        fxcost.analyze(model, "N,8", mode="training", optimizer="adm")
+    with pytest.raises(SpecError, match="precision='int8' is not one of"):
+        fxcost.analyze(model, "N,8", mode="training", precision="int8")
+    with pytest.raises(SpecError, match="rule='torch' is not one of autograd, tinytl"):
+        fxcost.analyze(model, "N,8", mode="training", rule="torch")
+    with pytest.raises(SpecError, match="precision= sets the widths"):
+        fxcost.analyze(model, "N,8", mode="training", precision="bf16", weights="int8")
+    with pytest.raises(SpecError, match="train='head' names no parameter"):
+        fxcost.analyze(model, "N,8", mode="training", train="head")

@@ -28,19 +28,29 @@ LLAMA = {
 }
 
 
+PERCEPTRON = """from torch import nn
+
+
+def perceptron_step():
+    return nn.Sequential(nn.Linear(16, 64), nn.ReLU(), nn.Linear(64, 64), nn.GELU(), nn.Linear(64, 8))
+"""
+
+
 def write(target: Path) -> None:
     """Export every fixture into `target`; each capture runs in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "tiny_llama").mkdir()
         Path(folder, "tiny_llama", "config.json").write_text(json.dumps(LLAMA), encoding="utf-8")
-        for model, spec in (
-            ("torchvision:resnet18", "N,3,H,W"),
-            ("torchvision:mobilenet_v2", "N,3,H,W"),
-            ("hf:tiny_llama", "i64[N,S]"),
+        Path(folder, "perceptron.py").write_text(PERCEPTRON, encoding="utf-8")
+        for model, spec, mode in (
+            ("torchvision:resnet18", "N,3,H,W", "inference"),
+            ("torchvision:mobilenet_v2", "N,3,H,W", "inference"),
+            ("hf:tiny_llama", "i64[N,S]", "inference"),
+            ("perceptron.py:perceptron_step", "N,16", "training"),
         ):
             output = target / f"{model.partition(':')[2]}.mlir"
             command = [sys.executable, "-m", "fxcost", "export", model, "-i", spec, "--to", "mlir"]
-            command += ["--costs", "none", "-o", str(output)]
+            command += ["--costs", "none", "--mode", mode, "-o", str(output)]
             subprocess.run(command, check=True, cwd=folder, env={**os.environ, "HF_HUB_OFFLINE": "1"})
             print(f"{output.name}: {output.stat().st_size:,} bytes")
 

@@ -21,6 +21,7 @@ LINES = {
         f"report DATA/resnet18.mlir {AT} --target t4 --target stm32h743 --activations int8 --weights int8",
         "report DATA/tiny_llama.mlir --target h100-sxm --accounting fused",
         "report DATA/tiny_llama.mlir",
+        "report DATA/perceptron_step.mlir --mode training --at N=4 --optimizer adam",
         f"report DATA/resnet18.mlir {AT} --patches --target stm32f412",
     ],
     "query": [
@@ -52,6 +53,10 @@ LINES = {
     "crossover": [
         "crossover DATA/tiny_llama.mlir --target t4 --node lm_head --at N=1",
         "crossover DATA/resnet18.mlir --target t4 --pieces",
+    ],
+    "recompute": [
+        "recompute DATA/perceptron_step.mlir --at N=100 --memory 80KB",
+        "recompute DATA/perceptron_step.mlir --memory 80KB --over N",
     ],
     "schedule": ["schedule DATA/tiny_llama.mlir --at N=1,S=4", "schedule DATA/tiny_llama.mlir --at N=1"],
     "check": ["check DATA/tiny_llama.mlir --at N=1,S=4 --max macs=3G"],
