@@ -30,7 +30,7 @@ LAYERS = (
     {"cost"},
     {"steps", "sampling"},
     {"api"},
-    {"models"},
+    {"models", "devices"},
     {"space"},
     {"calibration"},
     {"compiler", "edge"},
@@ -43,7 +43,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 TORCH_SIDE = ("capture", "lower", "integrate")  # each may import from its left ...
 TORCH_SIDE_MAY_IMPORT = {"errors", "ir", "ops"}  # ... and these
 USES_TORCH_SIDE = {"schedule", "patching", "recomputing", "cost", "api", "models", "space", "calibration"}
-USES_TORCH_SIDE |= {"compiler", "edge", "cli", "__init__"}
+USES_TORCH_SIDE |= {"compiler", "edge", "cli", "__init__", "devices"}
 TORCH_PACKAGES = {"torch", "torchvision", "timm", "transformers"}
 SYMPY_BRIDGE = "fxcost.ir.sympy_bridge"
 

@@ -4,7 +4,7 @@ from fxcost.cli.application import app, main
 
 # Each module adds its command; `--help` lists them in this order.
 from fxcost.cli import report, query, solve, sweep, compare, fit, arena, crossover, explain  # isort: skip
-from fxcost.cli import schedule, patch, recompute, plan, check, opt, export, schema, calibrate, targets, ops  # isort: skip
+from fxcost.cli import parallel, schedule, patch, recompute, plan, check, opt, export, schema, calibrate, targets, ops  # isort: skip
 
 __all__ = [
     "app",
@@ -19,6 +19,7 @@ __all__ = [
     "main",
     "ops",
     "opt",
+    "parallel",
     "patch",
     "plan",
     "query",

@@ -52,9 +52,9 @@ def _resolved(name: str) -> Any:
     """The process group of that name, None where it does not exist (any more)."""
     if not torch.distributed.is_available():
         return None
-    from torch.distributed.distributed_c10d import _resolve_process_group
+    from torch.distributed import distributed_c10d
 
     try:
-        return _resolve_process_group(name)
+        return distributed_c10d._resolve_process_group(name)  # type: ignore[attr-defined]
     except (RuntimeError, ValueError, KeyError):
         return None

@@ -223,7 +223,8 @@ class _Lowering:
         """Among how many devices a collective runs, and as which of them; a size of its own where nobody knows."""
         found = group_of(node)
         if found.size is not None:
-            return {"group_size": found.size} | ({} if found.rank is None else {"group_rank": found.rank})
+            known_rank: dict[str, Attribute] = {} if found.rank is None else {"group_rank": found.rank}
+            return {"group_size": found.size, **known_rank}
         known = self.groups.get(found.name)
         if known is None:
             taken = {*self.names, *(s.name for s in self.captured.symbols)}

@@ -16,6 +16,7 @@ DOCUMENTS: Mapping[str, tuple[str, ...]] = {
     "sweep": ("sweep",),
     "compare": ("comparison",),
     "fit": ("fit",),
+    "parallel": ("devices",),
     "arena": ("arena",),
     "patch": ("patches", "patch_formulas"),
     "crossover": ("crossovers",),
