@@ -47,6 +47,21 @@ def experts(graph: Graph, facts: Facts) -> Experts:
     return Experts(total(idle.values()))
 
 
+def chosen_of(graph: Graph) -> tuple[int, int] | None:
+    """How many experts a layer has and to how many of them a token is sent; the largest of a graph, None without."""
+    producers = {value.id: node for node in graph.nodes for value in node.results}
+    found: set[tuple[int, int]] = set()
+    for node in graph.nodes:
+        slot = GROUPED.get(node.op)
+        if slot is None or slot not in node.slots or "offs" not in node.slots:
+            continue
+        chosen = _chosen(node.operands[node.slots.index("offs")], producers)
+        matrices = graph.types[node.operands[node.slots.index(slot)]]
+        if chosen is not None and isinstance(matrices, TensorType) and matrices.shape[0].constant is not None:
+            found.add((matrices.shape[0].constant, chosen))
+    return max(found, default=None)
+
+
 def _chosen(value: str, producers: dict[str, Node]) -> int | None:
     """The `k` of the nearest top-k choice that the value depends on; None where there is none."""
     waiting, seen = deque([value]), {value}

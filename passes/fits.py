@@ -117,10 +117,10 @@ def checks_on(target: Target, work: Workload, largest_buffer: Expr) -> Iterator[
         weights, held = "weights, optimizer state", work.model_bytes + work.state_bytes
     if home == store:
         need = held + work.arena_bytes
-        yield Check(f"{weights} and activations", home.name, need, _usable(target, home))
+        yield Check(f"{weights} and activations", home.name, need, usable(target, home))
     else:
-        yield Check(weights, store.name, held, _usable(target, store))
-        yield Check("activations", home.name, work.arena_bytes, _usable(target, home))
+        yield Check(weights, store.name, held, usable(target, store))
+        yield Check("activations", home.name, work.arena_bytes, usable(target, home))
     if home.banks_bytes:
         bank = max(home.banks_bytes)
         yield Check("largest buffer in the largest bank", home.name, largest_buffer, bank)
@@ -130,12 +130,12 @@ def checks_on(target: Target, work: Workload, largest_buffer: Expr) -> Iterator[
 def arena_check(target: Target, arena: Arena, asked: bool) -> Check:
     """The row of the whole arena, which lies in one piece; it decides where int8 is `asked` and the runtime plans one."""
     home = target.home("activations")
-    room = max(home.banks_bytes) if home.banks_bytes else _usable(target, home)
+    room = max(home.banks_bytes) if home.banks_bytes else usable(target, home)
     what = f"arena of {arena.runtime} in int8" + (", at least" if arena.unknown else "")
     return Check(what, home.name, arena.total, room, decides=asked and RUNTIMES[arena.runtime].keeps)
 
 
-def _usable(target: Target, level: Memory) -> int | None:
+def usable(target: Target, level: Memory) -> int | None:
     """Capacity, or the limit where that is lower: on flash for what persists, on SRAM for a microcontroller's rest."""
     limit = None
     if level.persistent:

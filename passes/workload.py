@@ -13,7 +13,7 @@ from fxcost.errors import SpecError
 from fxcost.ir.expr import ZERO, Expr, maximum, minimum, total
 from fxcost.ir.graph import Graph
 from fxcost.ir.types import DType, TensorType
-from fxcost.ir.widths import WIDTHS, weight_bytes, weight_width
+from fxcost.ir.widths import WIDTHS, weight_bytes, weight_width, width
 from fxcost.ops.classes import class_of
 from fxcost.ops.exchanges import Exchange
 from fxcost.passes.cost import Costs, call_of, message
@@ -173,7 +173,7 @@ def _compute_dtype(graph: Graph, group: Group, weights: Iterable[tuple[str, str]
             continue
         asked = next((w.name for path in state.paths if (w := weight_width(path, weights)) is not None), None)
         name = asked or COMPUTE_NAMES[state.type.dtype]
-        if WIDTHS[name].bits > WIDTHS[widest].bits:
+        if width(name).bits > width(widest).bits:
             widest = name
     return widest
 

@@ -19,7 +19,7 @@ from tests.support.commands import DATA, MODELS, Ran, answer, run, shell
 
 COMMANDS = (
     *("report", "query", "solve", "sweep", "compare", "fit", "arena", "crossover", "explain", "schedule", "patch"),
-    *("parallel", "recompute", "plan", "check", "opt", "export", "schema", "calibrate", "targets", "ops"),
+    *("llm", "parallel", "recompute", "plan", "check", "opt", "export", "schema", "calibrate", "targets", "ops"),
 )
 RESNET_224 = "--at N=1,H=224,W=224"
 # As torchvision publishes them for 224 x 224: 1.814 GMAC and 11,689,512 parameters.

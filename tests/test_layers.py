@@ -22,6 +22,7 @@ LAYERS = (
     {"pipeline"},
     {"passes"},
     {"query"},
+    {"serving"},
     {"report"},
     {"schedule", "patching", "recomputing"},
     {"formulas"},
@@ -30,7 +31,8 @@ LAYERS = (
     {"cost"},
     {"steps", "sampling"},
     {"api"},
-    {"models", "devices"},
+    {"models", "language", "devices"},
+    {"service"},
     {"space"},
     {"calibration"},
     {"compiler", "edge"},
@@ -43,7 +45,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 TORCH_SIDE = ("capture", "lower", "integrate")  # each may import from its left ...
 TORCH_SIDE_MAY_IMPORT = {"errors", "ir", "ops"}  # ... and these
 USES_TORCH_SIDE = {"schedule", "patching", "recomputing", "cost", "api", "models", "space", "calibration"}
-USES_TORCH_SIDE |= {"compiler", "edge", "cli", "__init__", "devices"}
+USES_TORCH_SIDE |= {"compiler", "edge", "cli", "__init__", "language", "devices"}
 TORCH_PACKAGES = {"torch", "torchvision", "timm", "transformers"}
 SYMPY_BRIDGE = "fxcost.ir.sympy_bridge"
 

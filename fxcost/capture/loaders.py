@@ -164,6 +164,38 @@ def _hugging_face(name: str) -> Any:
     return lambda: make(config_class())
 
 
+def load_text_model(name: str) -> tuple[Any, tuple[str, ...]]:
+    """A model that generates text from the folder or file of a configuration, or a class; and what was assumed of it.
+
+    Weights are bf16 where the configuration does not say. Raises as `load_model` does.
+    """
+    place = name.removeprefix("hf:")
+    transformers = _zoo("transformers")
+    if Path(place).exists():
+        config = _config_of(transformers, Path(place))
+        names = [n for n in getattr(config, "architectures", None) or () if hasattr(transformers, n)]
+        make = partial(getattr(transformers, names[0]), config) if names else None
+    else:
+        found = getattr(transformers, place, None)
+        if found is None or not inspect.isclass(found):
+            similar = _similar(place, [n for n in dir(transformers) if n[:1].isupper()])
+            raise UnknownName(f"{name}: no such file or folder, and transformers has no such class{similar}")
+        is_config = issubclass(found, transformers.PreTrainedConfig)
+        config_class = found if is_config else getattr(found, "config_class", None)
+        if config_class is None:
+            raise SpecError(f"{name} is no model with a configuration; name a model class such as LlamaForCausalLM")
+        config, make = config_class(), None
+        if not is_config:
+            make = partial(found, config)
+    if make is None:
+        make = partial(transformers.AutoModelForCausalLM.from_config, config)
+    stated: tuple[str, ...] = ()
+    if getattr(config, "dtype", None) is None:
+        config.dtype = torch.bfloat16
+        stated = ("weights and cache are bf16: the configuration does not say",)
+    return build(_in_stated_dtype(config, make), name), stated
+
+
 def _in_stated_dtype(config: Any, make: Callable[[], Any]) -> Callable[[], Any]:
     """Build in the element type that the configuration states for its weights, as loading a checkpoint would."""
     stated = getattr(config, "dtype", None)

@@ -4,7 +4,7 @@ from fxcost.cli.application import app, main
 
 # Each module adds its command; `--help` lists them in this order.
 from fxcost.cli import report, query, solve, sweep, compare, fit, arena, crossover, explain  # isort: skip
-from fxcost.cli import parallel, schedule, patch, recompute, plan, check, opt, export, schema, calibrate, targets, ops  # isort: skip
+from fxcost.cli import llm, parallel, schedule, patch, recompute, plan, check, opt, export, schema, calibrate, targets, ops  # isort: skip
 
 __all__ = [
     "app",
@@ -16,6 +16,7 @@ __all__ = [
     "explain",
     "export",
     "fit",
+    "llm",
     "main",
     "ops",
     "opt",

@@ -16,6 +16,7 @@ DOCUMENTS: Mapping[str, tuple[str, ...]] = {
     "sweep": ("sweep",),
     "compare": ("comparison",),
     "fit": ("fit",),
+    "llm": ("llm",),
     "parallel": ("devices",),
     "arena": ("arena",),
     "patch": ("patches", "patch_formulas"),

@@ -41,6 +41,7 @@ LINES = {
         "fit DATA/resnet18.mlir --target t4 --target stm32h743",
         "fit DATA/tiny_llama.mlir --target t4 --at N=1,S=9",
     ],
+    "llm": ["llm DATA/tiny_mixtral --target h100-sxm --prompt 16 --generate 4 --weights int4:32"],
     "arena": [
         "arena DATA/resnet18.mlir --target stm32h743:tflm",
         f"arena DATA/resnet18.mlir --target stm32h743:tflm {AT}",
@@ -61,7 +62,7 @@ LINES = {
     "schedule": ["schedule DATA/tiny_llama.mlir --at N=1,S=4", "schedule DATA/tiny_llama.mlir --at N=1"],
     "check": ["check DATA/tiny_llama.mlir --at N=1,S=4 --max macs=3G"],
 }
-SLOW = {"schedule", "crossover", "arena", "patch"}
+SLOW = {"llm", "schedule", "crossover", "arena", "patch"}
 COMMANDS = {path.stem for path in (Path(__file__).parents[2] / "fxcost" / "cli").glob("[!_]*.py")} - {
     "analysis",
     "application",
