@@ -9,8 +9,8 @@ from fxcost.query.units import human
 from fxcost.report.pictures import figure, save
 
 COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#8a8a8a")
-NAMED = 0.03
-"""Buffers of at least this share of both axes carry their id."""
+NAMED, STANDING = 0.03, 0.012
+"""Buffers of at least this share of both axes carry their id; those of the second in width and high, upright."""
 
 
 def draw_plan(found: Plan, path: Path, title: str = "memory plan") -> None:
@@ -28,9 +28,12 @@ def draw_plan(found: Plan, path: Path, title: str = "memory plan") -> None:
         base = bases[found.banks.get(r.id, 0)] + found.offsets[r.id]
         boxes.append(Rectangle((r.lower, base), r.upper - r.lower, r.size))
         colors.append(COLORS[number % len(COLORS)])
-        if r.upper - r.lower >= NAMED * 2 * (end - begin) and r.size >= NAMED * found.height:
+        width, height = (r.upper - r.lower) / (end - begin), r.size / max(found.height, 1)
+        lies = width >= 2 * NAMED and height >= NAMED
+        if lies or (width >= STANDING and height >= 5 * NAMED):
             middle = ((r.lower + r.upper) / 2, base + r.size / 2)
-            axes.text(*middle, r.id, ha="center", va="center", fontsize=6, clip_on=True)
+            turned = {} if lies else {"rotation": 90}
+            axes.text(*middle, r.id, ha="center", va="center", fontsize=6, clip_on=True, **turned)
     axes.add_collection(PatchCollection(boxes, facecolor=colors, edgecolor="white", linewidth=0.3, alpha=0.75))
     axes.axhline(
         found.load_bound,
@@ -46,6 +49,7 @@ def draw_plan(found: Plan, path: Path, title: str = "memory plan") -> None:
     proven = "optimal" if found.optimal else f"not proven best: {found.stopped}"
     axes.set_title(f"{title}: {human(found.height, 'bytes')} ({proven})")
     axes.set_xlabel("time")
-    axes.set_ylabel("address (bytes)")
+    axes.set_ylabel("address")
+    axes.yaxis.set_major_formatter(lambda address, _: human(address, "bytes"))
     axes.legend(loc="upper right", frameon=False, fontsize=9)
     save(picture, path)

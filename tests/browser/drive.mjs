@@ -40,7 +40,8 @@ const actions = {
     if (width) await page.setViewportSize({ width, height: height ?? 900 });
     if (scheme) await page.emulateMedia({ colorScheme: scheme });
   },
-  shoot: async ({ path }) => page.screenshot({ path, fullPage: true }),
+  shoot: async ({ path, whole }) => page.screenshot({ path, fullPage: whole ?? true }),
+  scroll: async ({ selector }) => page.evaluate((to) => document.querySelector(to).scrollIntoView(), selector),
   text: async ({ selector }) => page.innerText(selector),
   wide: async () => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth),
   rows: async () => page.$$eval("#tree tbody tr", (rows) => rows.map((row) => [...row.children].map((cell) => cell.innerText))),

@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 import fxcost
-from fxcost.passes.totals import UNITS
-from tests.support.pages import data_of, node
+from tests.support.pages import QUANTITIES, data_of, node
 
 HOSTILE = "</script><script>alert(1)</script>\"'<img src=x onerror=alert(2)>"
 
@@ -39,7 +38,7 @@ def test_nodes_are_those_of_the_graph_that_runs_at_the_size() -> None:
     for size, found in ((1, one), (2, two)):
         at = {"N": size, "L": 5}
         assert {name: int(value) for name, value in found["totals"].items()} == {
-            name: cost.total(name).at(at) for name in UNITS
+            name: cost.total(name).at(at) for name in QUANTITIES
         }
         assert len(found["names"]) == len(cost.at_point(at).graph.nodes)
         assert int(found["traced"]["peak"]) == cost.peak_memory(**at)
@@ -91,5 +90,5 @@ def test_accountings_of_one_capture_are_those_of_a_capture_each() -> None:
             ats = [{"N": size, "L": 64} for size in (1, 2, 5)]
             for at, found in zip(ats, running.at(page, ats, number), strict=True):
                 assert {name: int(value) for name, value in found["totals"].items()} == {
-                    name: apart.total(name).at(at) for name in UNITS
+                    name: apart.total(name).at(at) for name in QUANTITIES
                 }

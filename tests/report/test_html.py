@@ -24,12 +24,11 @@ from fxcost.cost import Cost
 from fxcost.errors import OutsideDomain, SpecError
 from fxcost.ir.expr import symbol
 from fxcost.ir.predicate import Predicate, holds
-from fxcost.passes.totals import UNITS
 from fxcost.report.html.document import Page
 from fxcost.report.html.javascript import Conditions, Table
 from tests.strategies import SYMBOLS, Shadowed, points, predicates, shadowed
 from tests.support.commands import DATA, run
-from tests.support.pages import Node, data_of, node, scripts_of
+from tests.support.pages import QUANTITIES, Node, data_of, node, scripts_of
 from tests.support.small_graphs import graph_of, random_graph, value
 from tests.support.small_graphs import node as call
 
@@ -125,7 +124,7 @@ def test_totals_are_pythons_under_every_setting(nodejs: Node, name: str, options
         cost = fxcost.analyze(DATA / f"{name}.mlir", accounting=entry["accounting"], **widths)
         ats = some_points(cost)
         for at, found in zip(ats, nodejs.at(page, ats, number), strict=True):
-            expected = {quantity: cost.total(quantity).at(at) for quantity in UNITS}
+            expected = {quantity: cost.total(quantity).at(at) for quantity in QUANTITIES}
             assert {quantity: int(value) for quantity, value in found["totals"].items()} == expected
             large += expected["macs"] > 2**53
             assert int(found["traced"]["peak"]) == expected["peak_memory"]
@@ -349,5 +348,5 @@ def test_unknown_operators_make_lower_bounds(nodejs: Node) -> None:
     page = cost.to_html()
     data: Mapping[str, Any] = json.loads(data_of(page))
     assert data["unknown"] == {"mystery.op": 1}
-    index = list(UNITS).index("macs")
+    index = QUANTITIES.index("macs")
     assert data["settings"][0]["standings"][index] == "lower"

@@ -14,10 +14,9 @@ import pytest
 
 import fxcost
 from fxcost.cost import Cost
-from fxcost.passes.totals import UNITS
 from tests.report.test_html import HOSTILE, hostile_cost
 from tests.support.commands import DATA
-from tests.support.pages import browser, drive
+from tests.support.pages import QUANTITIES, browser, drive
 from tests.support.small_graphs import random_graph
 
 pytestmark = pytest.mark.slow
@@ -44,7 +43,7 @@ def shown(totals: Mapping[str, str]) -> dict[str, int | None]:
 
 def expected(cost: Cost, at: Mapping[str, int]) -> dict[str, int]:
     """What the page lists, once its folds are open; causal products only where they differ."""
-    names = [n for n in UNITS if n != "macs_causal" or cost.macs_causal.value is not cost.macs.value]
+    names = [n for n in QUANTITIES if n != "macs_causal" or cost.macs_causal.value is not cost.macs.value]
     return {name: cost.total(name).at(at) for name in names}
 
 

@@ -13,10 +13,9 @@ import fxcost
 from fxcost.cost import Cost
 from fxcost.errors import SpecError
 from fxcost.passes.estimate import LATENCIES
-from fxcost.passes.totals import UNITS
 from fxcost.report.html.document import Page
 from tests.support.commands import DATA, run
-from tests.support.pages import Node, browser, data_of, drive, node, source_of
+from tests.support.pages import QUANTITIES, Node, browser, data_of, drive, node, source_of
 
 VALUES = """
 function answer({ metric, sizes, along }) {
@@ -49,7 +48,7 @@ def test_every_metric_of_every_model_and_machine_is_pythons() -> None:
     targets = ("t4", "stm32h743")
     page = pair[0].compare_to_html([pair[1]], at={"N": 1}, tie={"W": "H"}, targets=targets)
     ats = [{"N": 1, "H": 7, "W": 9}, {"N": 4, "H": 224, "W": 225}, {"N": 10**6, "H": 10**7, "W": 31}]
-    metrics = [*UNITS, *LATENCIES, "energy"]
+    metrics = [*QUANTITIES, *LATENCIES, "energy"]
     asks = [{"metric": m, "sizes": {n: str(v) for n, v in at.items()}} for at in ats for m in metrics]
     with node() as running:
         answers = iter(ask(running, page, asks))
@@ -57,7 +56,7 @@ def test_every_metric_of_every_model_and_machine_is_pythons() -> None:
         estimates = [(cost, target, cost.on(target, at=at)) for cost in pair for target in targets]
         for metric in metrics:
             found = next(answers)
-            if metric in UNITS:
+            if metric in QUANTITIES:
                 assert [int(value) for _, value in found] == [cost.total(metric).at(at) for cost in pair]
             else:
                 assert [value for _, value in found] == [getattr(estimate, metric) for *_, estimate in estimates]

@@ -15,9 +15,13 @@ from typing import Any
 
 import pytest
 
+from fxcost.passes.totals import SEVERAL_DEVICES, UNITS
 from fxcost.report.html.document import Page, asset
 
 FOLDER = Path(__file__).resolve().parent.parent / "browser"
+QUANTITIES = tuple(name for name in UNITS if name not in SEVERAL_DEVICES)
+"""What a page lists of a model on one device."""
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 

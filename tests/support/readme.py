@@ -47,14 +47,19 @@ def output(command: str) -> tuple[str, ...]:
     """
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "examples").symlink_to(ROOT / "examples")
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        environment = os.environ | {"PATH": path, "COLUMNS": "80", "NO_COLOR": "1"}
-        done = subprocess.run(
-            ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, check=False
-        )
+        return paragraphs(typed(command, Path(folder)))
+
+
+def typed(command: str, folder: Path) -> str:
+    """What a command prints that is typed in a folder; raises RuntimeError with what it said where it fails."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = os.environ | {"PATH": path, "COLUMNS": "80", "NO_COLOR": "1"}
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise RuntimeError(f"$ {command}\nleaves with {done.returncode}:\n{done.stderr}")
-    return paragraphs(done.stdout)
+    return done.stdout
 
 
 def paragraphs(text: str) -> tuple[str, ...]:

@@ -9,8 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-METADATA = {"process_name", "process_labels", "process_sort_index", "thread_name", "thread_sort_index"}
-NANOSECOND = 0.001
+METADATA = {
+    "process_name": ("name", str),
+    "process_labels": ("labels", str),
+    "process_sort_index": ("sort_index", int),
+    "thread_name": ("name", str),
+    "thread_sort_index": ("sort_index", int),
+}
+"""What each says, and its type."""
 
 
 def complaints(trace: Any) -> list[str]:
@@ -35,7 +41,8 @@ def _event(event: Any) -> Iterable[str]:
         yield "args is no object"
     kind = event.get("ph")
     if kind == "M":
-        if event["name"] not in METADATA or not isinstance(event["args"].get("name"), str):
+        what, kind_of_value = METADATA.get(event["name"], ("", str))
+        if not isinstance(event["args"].get(what), kind_of_value):
             yield "unknown metadata"
     elif kind in {"X", "C"}:
         if not _is_number(event.get("ts"), int | float) or event["ts"] < 0:
@@ -66,9 +73,9 @@ def _nesting(events: list[dict[str, Any]]) -> list[str]:
             found.append(f"{event['name']} begins before what stands in front of it")
         clocks[thread] = begin
         stack = stacks.setdefault(thread, [])
-        while stack and stack[-1] <= begin + NANOSECOND / 2:
+        while stack and stack[-1] <= begin:
             stack.pop()
-        if stack and end > stack[-1] + NANOSECOND / 2:
+        if stack and end > stack[-1]:
             found.append(f"{event['name']} ends after what it lies in")
         stack.append(end)
     return found

@@ -113,9 +113,7 @@ function renderNotes() {
   show("notes", html("ul", {}, ...data.models.map(about)),
     ...dropped.filter(([, terms]) => terms.length).flatMap(([name, terms]) => [
       html("h3", {}, `Left out of times and energy on ${name}`), html("ul", { class: "note" }, ...terms.map((term) => html("li", {}, term)))]),
-    html("h3", {}, "How this page was made"),
-    data.command && html("pre", { tabindex: "0" }, data.command),
-    html("p", { class: "note" }, Object.entries(data.versions).map(([name, version]) => `${name} ${version}`).join(", ")));
+    ...howMade());
 }
 
 const names = data.models.map(({ name }) => name);

@@ -22,14 +22,22 @@ from fxcost.report.files import whole
 
 COMPUTING = ("exact", "numbers", "formula", "model")
 DRAWING = ("dom", "controls", "chart", "redraw")
-SCRIPTS: Mapping[str, tuple[str, ...]] = {
-    "report": (
-        *(*COMPUTING, *DRAWING),
-        *("totals", "machines", "timeline", "patches", "roofline", "treemap", "tree", "notes", "report"),
-    ),
-    "compare": (*COMPUTING, "lines", *DRAWING, "compare"),
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of page: what its pickers choose, and its scripts in the order in which they stand in it."""
+
+    choices: str
+    scripts: tuple[str, ...]
+
+
+PARTS = ("totals", "machines", "timeline", "patches", "roofline", "treemap", "tree", "notes")
+KINDS: Mapping[str, Kind] = {
+    "report": Kind("Settings", (*COMPUTING, *DRAWING, *PARTS, "report")),
+    "compare": Kind("What is drawn", (*COMPUTING, "lines", *DRAWING, "compare")),
 }
-"""Our own scripts by kind of page, in the order in which they stand in it."""
+"""Pages share a frame, page.html; what stands between its caveats and its notes is a file of the kind's name."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +64,15 @@ class Page:
 
 def document(kind: str, title: str, data: Mapping[str, Any], functions: str) -> Page:
     """A page of one kind; `functions` is a JavaScript object of literal functions."""
+    first, *others = KINDS[kind].scripts
     scripts = [
         vendored("uPlot.iife.min.js"),
         "\n".join(
             [
                 '(() => {\n"use strict";',
-                asset(f"{SCRIPTS[kind][0]}.js"),
+                asset(f"{first}.js"),
                 f"const formulas = {functions};",
-                *(asset(f"{name}.js") for name in SCRIPTS[kind][1:]),
+                *(asset(f"{name}.js") for name in others),
                 "})();",
             ]
         ),
@@ -80,7 +89,8 @@ def document(kind: str, title: str, data: Mapping[str, Any], functions: str) -> 
         ]
     )
     text = Template(asset("page.html")).substitute(
-        body=asset(f"{kind}.html"),
+        choices=KINDS[kind].choices,
+        sections=asset(f"{kind}.html"),
         title=escape(title),
         policy=escape(policy),
         styles="\n".join(f"<style>{style}</style>" for style in styles),

@@ -56,3 +56,10 @@ function widthOf(id) {
 }
 
 const COLOURS = ["blue", "orange", "green", "pink", "yellow", "sky", "grey"];
+
+// How the page was made: the command and the versions.
+const howMade = () => [
+  html("h3", {}, "How this page was made"),
+  data.command && html("pre", { tabindex: "0" }, data.command),
+  html("p", { class: "note" }, Object.entries(data.versions).map(([name, version]) => `${name} ${version}`).join(", ")),
+];

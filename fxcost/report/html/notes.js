@@ -39,7 +39,5 @@ function renderNotes(state) {
       "parameters apart. 1 MAC is one multiply and one add, padded taps included; norms, activations and pooling are other operations. " +
       "Traffic: bytes of activations read and written and of weights, per operator. KB = 1000 bytes."),
     data.notes.length > 0 && html("ul", {}, ...data.notes.map((note) => html("li", {}, note))),
-    html("h3", {}, "How this page was made"),
-    data.command && html("pre", { tabindex: "0" }, data.command),
-    html("p", { class: "note" }, Object.entries(data.versions).map(([name, version]) => `${name} ${version}`).join(", ")));
+    ...howMade());
 }
