@@ -6,10 +6,12 @@ from pathlib import Path
 
 from fxcost.errors import SpecError
 from fxcost.query.units import human
+from fxcost.report.characters import shortened
 from fxcost.report.pictures import figure, save
 from fxcost.report.summary import Summary
 
 COLOUR = "#0072b2"
+LONGEST_NAME = 40
 OWNERS = 4
 """Blocks named at the peak; the rest is summed up."""
 
@@ -28,7 +30,7 @@ def draw_memory(summary: Summary, path: Path) -> None:
     if len(owner.alive) > OWNERS:
         rest = sum(size for _, size in owner.alive[OWNERS:])
         lines.append(f"{human(rest, 'bytes')}  {len(owner.alive) - OWNERS} more")
-    place = f"{owner.module} ({owner.node})" if owner.module else owner.node
+    place = f"{shortened(owner.module, LONGEST_NAME)} ({owner.node})" if owner.module else owner.node
     axes.plot([owner.step], [owner.nbytes / 1e6], marker="o", color=COLOUR, markersize=5)
     axes.annotate(
         "\n".join([f"peak {human(owner.nbytes, 'bytes')} at {place}", *lines]),

@@ -11,6 +11,7 @@ from fxcost.ir.expr import Expr
 from fxcost.query.breakdown import ModuleRow
 from fxcost.query.units import human
 from fxcost.report.arrange import SORTS, module_tree
+from fxcost.report.characters import shortened
 from fxcost.report.pictures import panels, save
 from fxcost.report.summary import Summary
 
@@ -29,8 +30,14 @@ LONGEST_NAME = 36
 class Bar:
     """A part of the network and what it costs, by panel; no two parts overlap, and all together are the whole."""
 
-    name: str
+    path: str
+    note: str
     values: Mapping[str, int]
+
+    @property
+    def name(self) -> str:
+        """The module, how many alike it stands for, and whether it is without the modules in it."""
+        return self.path + self.note
 
 
 def bars(summary: Summary) -> list[Bar]:
@@ -46,20 +53,20 @@ def bars(summary: Summary) -> list[Bar]:
             f"{len(rows)} bars cannot be read: give a smaller --depth, or --top for the costliest of each level"
         )
     found = []
-    for name, metrics in rows:
+    for path, note, metrics in rows:
         parts = {panel: summary.values(tuple(metrics[m] for m in SORTS[panel]), summary.point) for panel in PANELS}
-        bar = Bar(name, {panel: sum(value or 0 for value in values) for panel, values in parts.items()})
+        bar = Bar(path, note, {panel: sum(value or 0 for value in values) for panel, values in parts.items()})
         if any(bar.values.values()):
             found.append(bar)
     return found
 
 
-def _parts(row: ModuleRow, depth: int) -> Sequence[tuple[str, Mapping[str, Expr]]]:
+def _parts(row: ModuleRow, depth: int) -> Sequence[tuple[str, str, Mapping[str, Expr]]]:
     copies = f" x{row.copies}" if row.copies > 1 else ""
     if depth == 0 or not row.children:
-        return [((row.path or "the whole network") + copies, row.metrics)]
+        return [(row.path or "the whole network", copies, row.metrics)]
     below = [part for child in row.children for part in _parts(child, depth - 1)]
-    return [*below, (f"{row.path or 'the network'} itself{copies}", row.own)] if row.own else below
+    return [*below, (row.path or "the network", f" itself{copies}", row.own)] if row.own else below
 
 
 def draw_modules(summary: Summary, path: Path) -> None:
@@ -85,13 +92,8 @@ def draw_modules(summary: Summary, path: Path) -> None:
         each.set_title(f"{title}: {human(total, unit)}", loc="left", fontsize=10)
         each.set_xticks([])
         each.spines["bottom"].set_visible(False)
-    axes[0].set_yticks(places, [_shortened(bar.name) for bar in found], fontsize=8)
+    axes[0].set_yticks(places, [shortened(bar.path, LONGEST_NAME) + bar.note for bar in found], fontsize=8)
     axes[0].invert_yaxis()  # the first module on top
     at = ", ".join(f"{name}={size}" for name, size in (summary.point or {}).items())
     made.suptitle(f"{summary.model}{f' at {at}' if at else ''}", fontsize=11)
     save(made, path)
-
-
-def _shortened(name: str) -> str:
-    """Long names lose their beginning: modules differ in how they end."""
-    return name if len(name) <= LONGEST_NAME else "..." + name[3 - LONGEST_NAME :]

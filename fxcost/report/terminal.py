@@ -4,13 +4,35 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.measure import Measurement
 from rich.segment import Segment, Segments
+from rich.text import Text
 
 from fxcost.report.characters import printable
 
 WIDTH = 80
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A name behind the lines of a tree; where it takes several lines, the tree's go on beside it."""
+
+    first: str
+    others: str
+    name: Text
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        lines = self.name.wrap(console, max(options.max_width - len(self.first), 1), overflow="fold")
+        for number, line in enumerate(lines):
+            yield Text.assemble((self.others if number else self.first, "dim"), line)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        name = Measurement.get(console, options, self.name)
+        return Measurement(len(self.first) + name.minimum, len(self.first) + name.maximum)
 
 
 def plain(content: RenderableType, width: int = WIDTH) -> str:

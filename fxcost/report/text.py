@@ -23,7 +23,7 @@ from fxcost.report.formats import register_format
 from fxcost.report.patch import report_section
 from fxcost.report.summary import Summary
 from fxcost.report.targets import target_tables
-from fxcost.report.terminal import WIDTH, plain
+from fxcost.report.terminal import WIDTH, Branch, plain
 from fxcost.report.training import training_section
 
 HEADLINES: Mapping[str, str] = {
@@ -256,12 +256,12 @@ def _grow(table: Table, row: ModuleRow, shares: _Shares, before: str, depth: int
     last = len(row.children) + len(own) - 1
     for position, child in enumerate(row.children):
         branch, below = ("└─ ", "   ") if position == last else ("├─ ", "│  ")
-        label = Text.assemble((before + branch, "dim"), child.path.rpartition(".")[2])
+        label = Text(child.path.rpartition(".")[2])
         if child.copies > row.copies:
             label.append(f"  x{child.copies // row.copies}", "bold")
         if child.calls > 1:
             label.append(f" (called {child.calls} times)")
-        table.add_row(label, *shares.cells(child.metrics))
+        table.add_row(Branch(before + branch, before + below, label), *shares.cells(child.metrics))
         _grow(table, child, shares, before + below, depth - 1)
     for metrics in own:
         table.add_row(Text(f"{before}└─ (its own operations)", style="dim"), *shares.cells(metrics))

@@ -13,6 +13,9 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from inline_snapshot import snapshot
+from rich.table import Table
+from rich.text import Text
 
 import fxcost
 from fxcost.cost import Cost
@@ -21,6 +24,8 @@ from fxcost.ir.expr import ZERO, Expr, const, symbol
 from fxcost.query.breakdown import METRICS, ModuleRow, flatten
 from fxcost.query.fold import folded, ranges_text
 from fxcost.report.arrange import SORTS, module_tree, node_list, op_list
+from fxcost.report.characters import shortened
+from fxcost.report.terminal import Branch, plain
 from tests.support.commands import DATA, answer, shell
 
 AT = "--at N=1,H=224,W=224"
@@ -187,3 +192,40 @@ def test_lines_of_a_tree_are_ascii_where_nothing_else_can_be_printed() -> None:
 def test_wrong_words_are_refused() -> None:
     assert "--sort 'mac' is not one of macs, params" in shell("report DATA/resnet18.mlir --sort mac").err
     assert shell("report DATA/resnet18.mlir --top 0").code == 2
+
+
+# -- long names ------------------------------------------------------------------------------------------------------
+def test_the_lines_of_the_tree_go_on_beside_long_names() -> None:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("module", overflow="fold")
+    table.add_column("MACs", justify="right")
+    table.add_row(Branch("├─ ", "│  ", Text("encoder_of_a_name_that_is_longer_than_the_column")), "12 M")
+    table.add_row(Branch("│  └─ ", "│     ", Text("a name of many words, one of them incomprehensibilities")), "7 M")
+    table.add_row(Branch("└─ ", "   ", Text("head")), "5 M")
+    assert plain(table, 34) == snapshot(
+        """\
+module                        MACs
+├─ encoder_of_a_name_that_is  12 M
+│  _longer_than_the_column
+│  └─ a name of many words,    7 M
+│     one of them
+│     incomprehensibilities
+└─ head                        5 M\
+"""
+    )
+
+
+@pytest.mark.parametrize("most", [12, 20, 36, 80])
+def test_shortened_paths_stay_apart(most: int) -> None:
+    paths = [f"the_backbone_of_the_network.stage_{i}_with_a_very_long_name.conv" for i in range(4)]
+    found = [shortened(path, most) for path in paths]
+    assert all(len(text) <= most for text in found)
+    assert most < 36 or len(set(found)) == 4
+    assert most < 80 or found == paths
+
+
+def test_shortened_paths() -> None:
+    assert shortened("features.12.conv", 30) == "features.12.conv"
+    assert shortened("backbone.stage_0_of_them.act", 20) == "backbo….stage_….act"
+    assert shortened("a" * 50, 10) == "aaaaaaaaa…"
+    assert shortened(".".join("abcdefgh"), 10) == "…d.e.f.g.h"
