@@ -37,9 +37,10 @@ browser:               ## what the slow tests of pages need: Chromium, and with 
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || apt-get install -y --no-install-recommends chromium
 	npm ci --prefix tests/browser --no-audit --no-fund
 
-readme: setup          ## put what its commands print now into README.md, and the index into examples/
+readme: setup          ## put what its commands print now into README.md, the index and the pictures into examples/
 	$(BIN)/python -m tests.support.readme
 	$(BIN)/python -m tests.support.tour
+	$(BIN)/python -m tests.support.screenshots
 
 docs: setup            ## the reference of every module from its docstrings, in build/docs; a warning is an error
 	$(BIN)/python -m tests.support.reference

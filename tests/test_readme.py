@@ -36,6 +36,19 @@ def test_commands_and_options_exist() -> None:
             assert re.search(rf"(?<![\w-]){option}\b", text), f"fxcost {command} {option}"
 
 
+def test_pictures_exist_and_are_small() -> None:
+    shown = {
+        source
+        for pair in re.findall(r'!\[[^]]*\]\((\S+?)\)|(?:src|srcset)="([^"]+)"', TEXT)
+        for source in pair
+        if source
+    }
+    made = {path.relative_to(README.parent).as_posix() for path in (README.parent / "examples" / "pictures").iterdir()}
+    assert shown <= made, "python -m tests.support.screenshots makes them"
+    for name in made:
+        assert (README.parent / name).stat().st_size <= 150_000, name
+
+
 # -- the script ---------------------------------------------------------------------------------------------------
 SHOWN = "$ fxcost demo \\\n    --now"
 PRINTED = "demo\n\nAt N=1\nmacs  7\n\nFormulas\n  macs = 7*N\n\n0 states explored in 0.02 s\n"
