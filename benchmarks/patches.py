@@ -1,7 +1,7 @@
 """Patches: the frontier of peak memory against MACs, beside MCUNetV2's rule of one stage in p x p patches.
 
 int8 activations, everything counted (inputs, residuals, no depthwise in place). Within the same share of MACs on top: the
-best peak of one stage, of several stages, and of several stages whose strips may keep their halo rows.
+best peak of one stage, of several stages, and of several stages whose patches may keep their halos (line buffers).
 
 python benchmarks/patches.py [--quick] [--overhead 20] [--json]
 """
@@ -74,11 +74,11 @@ def main() -> None:
             rows.append(row(name, size, setting_of(cost.graph, cost.facts, point), asked.overhead / 100))
     Result(
         f"peak in kB, int8, at most {asked.overhead} % more MACs",
-        ("", "no patches", "one stage", "several", "kept rows", "0 % more", "bound", "ratio", "CPU s"),
+        ("", "no patches", "one stage", "several", "kept", "0 % more", "bound", "ratio", "CPU s"),
         rows,
         (
             "one stage: MCUNetV2's rule, p x p patches, p from 2 to 8, any end; several: any stages, any grid;",
-            "kept rows: strips may keep their halo rows; 0 % more: no MAC computed twice; ratio: one stage / kept rows;",
+            "kept: patches may keep their halos; 0 % more: no MAC computed twice; ratio: one stage / kept;",
             "bound: no order and no patches stay under. Where the rule beats the several stages, this fails.",
         ),
     ).show(asked.json)

@@ -27,7 +27,7 @@ def main() -> None:
         found = cost.patch(AT, memory=kilobytes * fxcost.KB, grids=GRIDS, cached=kilobytes < 512)
         print(f"in {kilobytes} KB: {found.peak:,} of {found.plain_peak:,} bytes, MACs +{found.overhead:.2%}")
         for stage in found.stages:
-            kept = ", halo rows kept" if stage.cached else ""
+            kept = ", halos kept" if stage.cached else ""
             print(f"  {stage.rows} x {stage.columns} up to {stage.up_to}{kept}")
 
     print("as MCUNetV2 counts (no inputs, no residuals, depthwise in place):")

@@ -40,7 +40,7 @@ class InPatches(Formulas):
 
         With `memory`, the plan of fewest MACs within so many bytes; else the plan of least peak. `overhead` is the share
         of MACs allowed on top (0.2 where nothing is said, 1.0 with `memory`). `grids` are the patches to try, rows x
-        columns; `cached` adds strips of rows that keep their halo instead of computing it twice. Raises SpecError where a
+        columns; `cached` adds patches that keep their halos instead of computing them twice. Raises SpecError where a
         size is missing or a grid cuts nothing, Infeasible where no plan keeps to the budgets.
         """
         from fxcost.passes._patch_setting import setting_of
@@ -56,7 +56,7 @@ class InPatches(Formulas):
         setting = setting_of(here.graph, here.facts, point)
         chosen = [*SQUARES, *STRIPS] if grids is None else [Grid(rows, columns) for rows, columns in grids]
         if cached:
-            chosen += CACHED if grids is None else [Grid(rows, cached=True) for rows, columns in grids if columns == 1]
+            chosen += CACHED if grids is None else [Grid(rows, columns, cached=True) for rows, columns in grids]
         limit = overhead if overhead is not None else OVERHEAD if memory is None else MOST_OVERHEAD
         plans = frontier(setting, chosen, limit, progress)
         progress("the order of what is outside the patches")

@@ -2,8 +2,9 @@
 
 The stage's results are cut into rows x columns parts, part i of a size S being [i*S//n, (i+1)*S//n). Going backwards,
 what a patch needs of a value is the hull of what its readers need; clipped at the map's border, the rest is padding.
-Rows and columns never mix, so they are two vectors; bytes are their outer product. With `cached`, strips keep the rows
-that the strip below needs again instead of computing them twice.
+Rows and columns never mix, so they are two vectors; bytes are their outer product. With `cached`, patches keep what the
+patch to their right and those below need again, instead of computing it twice, as StreamNet does: columns of their own
+rows for the one, rows of their own columns for the others (line buffers, piece by piece).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from fxcost.ops.locality import Axis, Local
 from fxcost.passes._patch_setting import Numbers, Setting
 
 BORDER, RUN, JOIN, KEEP = range(4)
-"""Moments of one call: its border is laid around the tile, it runs, kept rows are joined, rows are kept for later."""
+"""Moments of one call: its border is laid around the tile, it runs, kept parts join it, parts are kept for later."""
 MOMENTS = 4
 
 Span = tuple[Numbers, Numbers]
@@ -29,14 +30,14 @@ Piece = tuple[int, Numbers, Numbers]
 
 @dataclass(frozen=True)
 class Grid:
-    """How a stage is cut: strips of rows, strips of columns; `cached` keeps halo rows (and then there is one column)."""
+    """How a stage is cut: strips of rows, strips of columns; `cached` keeps halos."""
 
     rows: int
     columns: int = 1
     cached: bool = False
 
     def __str__(self) -> str:
-        return f"{self.rows} x {self.columns}" + (", halo rows cached" if self.cached else "")
+        return f"{self.rows} x {self.columns}" + (", halos kept" if self.cached else "")
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class TileNode:
     """One node of a stage: what it makes and needs along rows and columns, by patch strip.
 
     need     what later calls of the same patch read of the result (with the part that is put together)
-    made     what the call makes: as `need`, without what the patch above kept
+    made     what the call makes: as `need`, without what patches above and to the left kept
     cuts     of each moving operand; `explicit` says along each axis where its padding is a border of its own
     """
 
@@ -99,11 +100,14 @@ def hull(one: Span | None, other: Span) -> Span:
     return other if one is None else (np.minimum(one[0], other[0]), np.maximum(one[1], other[1]))
 
 
-def cut_of(axis: Axis, made: Span, size: int) -> Cut | None:
-    """What results `made` need of an operand; None where some patch would read padding alone."""
+def cut_of(axis: Axis, made: Span, size: int, *, closed: bool = False) -> Cut | None:
+    """What results `made` need of an operand; None where some patch would read padding alone.
+
+    `closed` takes what lies between taps at the border, too: no strip then begins before the one in front of it.
+    """
     first, stop = axis.needs(*made)
     inside = np.maximum(first, 0), np.minimum(stop, size)
-    if axis.dilation > 1 or axis.stride > axis.reach:  # taps may step over the border's first elements
+    if not closed and (axis.dilation > 1 or axis.stride > axis.reach):  # taps may step over the border's first elements
         for strip in np.flatnonzero((first < 0) | (stop > size)):
             inside[0][strip], inside[1][strip] = _reached(axis, int(made[0][strip]), int(made[1][strip]), size)
     if (inside[0] >= inside[1]).any():
@@ -200,15 +204,14 @@ class Sweep:
         if need is None:
             return self._fails(f"{node.name}: nothing reads it")
         made = need
-        joined = np.zeros(self.grid.rows, dtype=bool)
+        joined = np.zeros(self.patches, dtype=bool)
         if self.grid.cached:
-            before = np.concatenate([need[0][0][:1], need[0][1][:-1]])
-            made = (np.maximum(need[0][0], before), need[0][1]), need[1]
-            joined = made[0][0] > need[0][0]
-            if (made[0][0] >= made[0][1]).any():
-                return self._fails(f"{node.name}: a strip would make no row of it")
+            made = _not_kept(need[0]), _not_kept(need[1])
+            joined = np.logical_or.outer(made[0][0] > need[0][0], made[1][0] > need[1][0]).ravel()
+            if any((span[0] >= span[1]).any() for span in made):
+                return self._fails(f"{node.name}: a patch would make nothing of it")
             if joined.any() and self._owner(result) in self.written:
-                return self._fails(f"{node.name}: rows of it are kept before they are written again")
+                return self._fails(f"{node.name}: parts of it are kept before they are written again")
         found = self._operands(position, local, made)
         if found is None:
             return self._fails(f"{node.name}: a patch would read padding alone")
@@ -246,8 +249,8 @@ class Sweep:
                 continue
             shape = setting.shapes[operand]
             cuts = (
-                cut_of(local.axes[0], made[0], shape.rows),
-                cut_of(local.axes[1], made[1], shape.columns),
+                cut_of(local.axes[0], made[0], shape.rows, closed=self.grid.cached),
+                cut_of(local.axes[1], made[1], shape.columns, closed=self.grid.cached),
             )
             if cuts[0] is None or cuts[1] is None:
                 return None
@@ -292,7 +295,7 @@ class Sweep:
         joined: Flags,
         store: int | None,
     ) -> None:
-        """Pieces of memory of what the node makes; `joined` says which strips put kept rows in front of it."""
+        """Pieces of memory of what the node makes; `joined` says which patches put kept parts beside it."""
         setting = self.setting
         end = np.maximum(self.ends.pop(result, 0), self._moment(position, RUN))
         if store is not None:
@@ -304,13 +307,32 @@ class Sweep:
         if not joined.any():
             self._own(block, result, position, size, end)
             return
-        below = np.append(joined[1:], False)
-        kept_rows = np.append(np.maximum(need[0][1][:-1] - need[0][0][1:], 0), 0)
-        kept = setting.shapes[result].nbytes(kept_rows * (need[1][1] - need[1][0])) * below
-        self._pile((0, self._moment(position, JOIN), np.concatenate([[0], kept[:-1]])))
-        self._pile((MOMENTS * position + KEEP, self._moment(self.stop - 1, KEEP), kept))
+        taken, waiting, added = self._kept_bytes(result, need, made)
+        last = self._moment(self.stop - 1, KEEP)
+        self._pile((0, self._moment(position, JOIN), taken))
+        self._pile((0, last, waiting))
+        self._pile((MOMENTS * position + KEEP, last, added))
         self._pile((MOMENTS * position + JOIN, end, self._tile_bytes(result, need) * joined))
         self._own(block, result, position, size, np.where(joined, MOMENTS * position + JOIN, end))
+
+    def _kept_bytes(
+        self, result: str, need: tuple[Span, Span], made: tuple[Span, Span]
+    ) -> tuple[Numbers, Numbers, Numbers]:
+        """Bytes of kept parts for every patch: used there for the last time, kept through it, and kept from it on."""
+        count = self.setting.shapes[result].nbytes
+        above, left = overlap(need[0]), overlap(need[1])  # of a strip with the next one
+        high, wide = made[0][1] - made[0][0], made[1][1] - made[1][0]
+        rows = np.outer(above, wide)
+        columns = np.outer(high, left)
+        kept_rows, kept_columns = count(rows), count(columns)
+        until = last_readers(need[1], made[1])
+        last, through = np.zeros_like(kept_rows), np.zeros_like(kept_rows)
+        last[:, 1:] += kept_columns[:, :-1]
+        for column in range(self.grid.columns):
+            last[1:, until[column]] += kept_rows[:-1, column]
+            through[1:, : until[column]] += kept_rows[:-1, column, None]  # of the patches above
+            through[:, column + 1 :] += kept_rows[:, column, None]  # of this row, for those below
+        return last.ravel(), through.ravel(), (kept_rows + kept_columns).ravel()
 
     def _own(self, block: int, result: str, position: int, size: Numbers, end: Numbers) -> None:
         """Add a value to its block of tiles: the block is as large as its largest tile and lives until its last use."""
@@ -372,6 +394,21 @@ class Sweep:
             tuple(value for value, _ in outputs),
             tuple(after for _, after in outputs),
         )
+
+
+def _not_kept(need: Span) -> Span:
+    """What of every strip the strips before it do not have."""
+    return np.maximum(need[0], np.concatenate([need[0][:1], need[1][:-1]])), need[1]
+
+
+def overlap(need: Span) -> Numbers:
+    """How much of every strip the next one needs again; nothing of the last one."""
+    return np.append(np.maximum(need[1][:-1] - need[0][1:], 0), 0)
+
+
+def last_readers(need: Span, made: Span) -> list[int]:
+    """For every strip, the last one that needs something of what it made."""
+    return [int(np.flatnonzero(need[0] < stop)[-1]) for stop in made[1]]
 
 
 def _same(one: tuple[Span, Span], other: tuple[Span, Span]) -> bool:

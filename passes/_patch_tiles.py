@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from fxcost.ir.patches import Box, Patch, PatchedStage, Range, Read, Store, TileCall
+from fxcost.ir.patches import Box, Part, Patch, PatchedStage, Range, Read, Store, TileCall
 from fxcost.ops.locality import Axis, Local
 from fxcost.passes._patch_setting import Setting
-from fxcost.passes._patch_sweep import Candidate, Cut, Span, TileNode, part
+from fxcost.passes._patch_sweep import Candidate, Cut, Grid, Span, TileNode, last_readers, part
 
 
 def stage_of(setting: Setting, found: Candidate) -> PatchedStage:
@@ -18,7 +18,7 @@ def stage_of(setting: Setting, found: Candidate) -> PatchedStage:
 
 
 def _patch(setting: Setting, found: Candidate, row: int, column: int) -> Patch:
-    calls = tuple(_call(setting, node, row, column, cached=found.grid.cached) for node in found.nodes)
+    calls = tuple(_call(setting, node, row, column, found.grid) for node in found.nodes)
     made = {setting.graph.nodes[call.node].results[0].id: call for call in calls}
     stores = []
     for value, after in zip(found.outputs, found.store_after, strict=True):
@@ -32,7 +32,7 @@ def _at(span: Span, index: int) -> Range:
     return int(span[0][index]), int(span[1][index])
 
 
-def _call(setting: Setting, tile: TileNode, row: int, column: int, *, cached: bool) -> TileCall:
+def _call(setting: Setting, tile: TileNode, row: int, column: int, grid: Grid) -> TileCall:
     node, local = setting.graph.nodes[tile.position], setting.local[tile.position]
     assert isinstance(local, Local)
     at = (row, column)
@@ -55,13 +55,7 @@ def _call(setting: Setting, tile: TileNode, row: int, column: int, *, cached: bo
         )
         plain = all(n == axis.kernel for tally, axis in zip(tallies, local.axes, strict=True) for n in tally)
         counts = None if plain else (tallies[0], tallies[1])
-    joined, kept = None, None
-    if cached:
-        need = tile.need[0]
-        if made.rows[0] > int(need[0][row]):
-            joined = _at(need, row)
-        if row + 1 < len(need[0]) and int(need[0][row + 1]) < int(need[1][row]):
-            kept = int(need[0][row + 1]), int(need[1][row])
+    joined, parts, kept = _kept(setting, tile, grid, row, column) if grid.cached else (None, (), ())
     return TileCall(
         tile.position,
         reads,
@@ -71,8 +65,44 @@ def _call(setting: Setting, tile: TileNode, row: int, column: int, *, cached: bo
         local.fill,
         counts,
         joined,
+        parts,
         kept,
     )
+
+
+def _kept(
+    setting: Setting, tile: TileNode, grid: Grid, row: int, column: int
+) -> tuple[Box | None, tuple[Part, ...], tuple[Box, ...]]:
+    """The joined tile, what it takes of other patches, and what this one keeps: columns first, rows second."""
+    here = Box(_at(tile.need[0], row), _at(tile.need[1], column))
+    kept = tuple(box for box in _boxes(tile, row, column) if box.area)
+    if here == Box(_at(tile.made[0], row), _at(tile.made[1], column)):
+        return None, (), kept
+    parts = []
+    if column:
+        left, _ = _boxes(tile, row, column - 1)
+        if left.area:
+            parts.append(Part(row * grid.columns + column - 1, 0, left, last=True))
+    if row:
+        until = last_readers(tile.need[1], tile.made[1])
+        for other in range(column + 1):
+            beside, above = _boxes(tile, row - 1, other)
+            wanted = above & here
+            if wanted.area:
+                index = 1 if beside.area else 0
+                parts.append(Part((row - 1) * grid.columns + other, index, wanted, last=until[other] == column))
+    return here, tuple(parts), kept
+
+
+def _boxes(tile: TileNode, row: int, column: int) -> tuple[Box, Box]:
+    """What a patch keeps of a value: columns for the patch to the right, rows for those below."""
+    rows, columns = _at(tile.made[0], row), _at(tile.made[1], column)
+    right, below = ((0, 0) for _ in range(2))
+    if column + 1 < len(tile.need[1][0]):
+        right = int(tile.need[1][0][column + 1]), columns[1]
+    if row + 1 < len(tile.need[0][0]):
+        below = int(tile.need[0][0][row + 1]), rows[1]
+    return Box(rows, (min(right), right[1])), Box((min(below), below[1]), columns)
 
 
 def _operand_sizes(setting: Setting, operand: str) -> tuple[int, int]:

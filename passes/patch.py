@@ -17,7 +17,6 @@ from typing import TypeVar
 from fxcost.errors import SpecError
 from fxcost.ir.expr import Expr, maximum, minimum, total
 from fxcost.ir.graph import Graph, Node
-from fxcost.ir.patches import Box
 from fxcost.ops.locality import Local
 from fxcost.passes._patch_setting import Setting, cuts, windows_of
 from fxcost.passes._patch_sweep import Candidate, Grid, Sweep
@@ -28,9 +27,12 @@ from fxcost.pipeline import Facts
 
 SQUARES = tuple(Grid(n, n) for n in range(2, 9))
 STRIPS = tuple(Grid(n) for n in (2, 3, 4, 6, 8, 12, 16))
-CACHED = tuple(Grid(n, cached=True) for n in (2, 3, 4, 6, 8, 12, 16, 24, 32))
+CACHED = (
+    *(Grid(n, cached=True) for n in (2, 3, 4, 6, 8, 12, 16, 24, 32)),
+    *(Grid(n, n, cached=True) for n in (2, 3, 4, 6, 8)),
+)
 GRIDS = (*SQUARES, *STRIPS, *CACHED)
-"""Square patches, strips of rows, and strips that keep their halo rows."""
+"""Square patches, strips of rows, and both where halos are kept."""
 
 MOST_OVERHEAD = 1.0
 """Plans with more than this share of MACs on top are not looked at."""
@@ -131,8 +133,8 @@ def stages_by_end(
 
 def check_grid(grid: Grid) -> None:
     """Raise SpecError for a grid that cuts nothing."""
-    if grid.rows * grid.columns < 2 or min(grid.rows, grid.columns) < 1 or (grid.cached and grid.columns > 1):
-        raise SpecError(f"a grid of {grid}: expected at least two patches, and one column where halo rows are cached")
+    if grid.rows * grid.columns < 2 or min(grid.rows, grid.columns) < 1:
+        raise SpecError(f"a grid of {grid}: expected at least two patches")
 
 
 def _undominated(found: Iterable[T]) -> list[T]:
@@ -214,10 +216,9 @@ def _copied(setting: Setting, stage: Candidate) -> int:
         for call in patch.calls:
             node, local = setting.graph.nodes[call.node], setting.local[call.node]
             result = node.results[0].id
-            if call.kept is not None:
-                moved += 2 * _bytes(setting, result, Box(call.kept, call.made.columns).area)
+            moved += sum(2 * _bytes(setting, result, box.area) for box in call.kept)
             if call.joined is not None and not setting.direct:
-                moved += 2 * _bytes(setting, result, Box(call.joined, call.made.columns).area)
+                moved += 2 * _bytes(setting, result, call.joined.area)
             tile = next((read.box for read in call.reads if read.box is not None), None)
             bordered = isinstance(local, Local) and local.form == "window" and any(call.border)
             if bordered and tile is not None and not setting.direct:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 
 import numpy as np
 
@@ -96,7 +97,6 @@ def _run(setting: Setting, stage: PatchedStage, memory: _Memory) -> None:
     entering = {
         f"block {i}" for i, life in enumerate(setting.lives) if life.first < stage.first <= life.last < stage.stop
     }
-    kept: dict[str, str] = {}
     for number, patch in enumerate(stage.patches):
         final = number == len(stage.patches) - 1
         there: dict[str, Box] = {}
@@ -146,18 +146,35 @@ def _run(setting: Setting, stage: PatchedStage, memory: _Memory) -> None:
             else:
                 if not shares:
                     memory.make("made", made)
-                there[result] = Box(call.joined, call.made.columns)
+                there[result] = call.joined
+                _joined(call, number, result, memory)
             memory.free(["border"])
             staying_on = {name, memory_of(setting.base[result]) if shares else name} if call.joined else set()
             memory.free([n for n in dying if n not in staying_on])
             if call.joined is not None:
                 memory.make(name, _bytes(setting, result, there[result].area))
-                memory.free(["made", kept.pop(result)])
+                memory.free(["made", *(_kept(result, part.patch, part.index) for part in call.parts if part.last)])
                 memory.free([n for n in dying if n != name])
-            if call.kept is not None:
-                kept[result] = f"kept {result}"
-                memory.make(kept[result], _bytes(setting, result, Box(call.kept, call.made.columns).area))
+            for index, box in enumerate(call.kept):
+                if not _inside(box, there[result]):
+                    raise SpecError(f"{node.name} keeps what this patch does not have")
+                memory.make(_kept(result, number, index), _bytes(setting, result, box.area))
     memory.free(sorted(entering))
+
+
+def _kept(value: str, patch: int, index: int) -> str:
+    return f"kept {value} {patch} {index}"
+
+
+def _joined(call: TileCall, number: int, value: str, memory: _Memory) -> None:
+    """What is made and the parts of earlier patches are the joined tile, each place once."""
+    assert call.joined is not None
+    boxes = [call.made, *(part.box for part in call.parts)]
+    if sum(box.area for box in boxes) != call.joined.area or any((a & b).area for a, b in combinations(boxes, 2)):
+        raise SpecError(f"patch {number}: the parts of {value} do not make its tile")
+    for part, box in zip(call.parts, boxes[1:], strict=True):
+        if not _inside(box, call.joined) or _kept(value, part.patch, part.index) not in memory.size:
+            raise SpecError(f"patch {number}: {value} takes what patch {part.patch} does not keep any more")
 
 
 def _is_border(setting: Setting, call: TileCall) -> bool:

@@ -37,9 +37,7 @@ def patch(
     square: Annotated[
         bool, typer.Option("--square", help="One stage from the input, p x p, the smallest p within --memory.")
     ] = False,
-    cached: Annotated[
-        bool, typer.Option("--cached/--recomputed", help="Whether strips may keep their halo rows.")
-    ] = True,
+    cached: Annotated[bool, typer.Option("--cached/--recomputed", help="Whether patches may keep their halos.")] = True,
     up_to: Annotated[
         str | None,
         typer.Option("--up-to", metavar="NAME", help="Formulas of one stage up to a module or node, in one --grid."),
@@ -93,13 +91,13 @@ def _formulas(
     recomputed: bool,
     as_json: bool,
 ) -> str:
-    """Halos, MACs and peak of one stage; halo rows are kept by strips unless they are to be computed again."""
+    """Halos, MACs and peak of one stage; halos are kept unless they are to be computed again."""
     from fxcost.query.patch_peak import PatchedPeak
     from fxcost.report.patch_formulas import formulas_json, formulas_text
 
     halos = cost.halos(up_to)
     inputs = {value.id: halos[value.id] for value in cost.graph.inputs if value.id in halos}
-    kept = grid[1] == 1 and not recomputed
+    kept = not recomputed
     macs = cost.patched_macs(up_to, *((1, 1) if kept else grid))
     peak: PatchedPeak | str
     largest = None

@@ -92,7 +92,7 @@ class _Writer:
         self.originals = [nodes[name] for name in names[stage.first : stage.stop]]
         inside = set(self.originals)
         self.behind = next(node for node in self.graph.nodes if node in inside)
-        self.kept: dict[Any, tuple[Any, Box]] = {}
+        self.kept: dict[tuple[Any, int, int], tuple[Any, Box]] = {}
 
     def write(self) -> None:
         """All patches, then the whole results for who reads them later; the nodes that they replace go."""
@@ -104,8 +104,8 @@ class _Writer:
                 whole[value] = self._call(
                     aten.empty.memory_format, size, dtype=example.dtype, device=torch.device("cpu")
                 )
-            for patch in self.stage.patches:
-                self._patch(patch, whole)
+            for number, patch in enumerate(self.stage.patches):
+                self._patch(patch, number, whole)
         inside = set(self.originals)
         for value, made in whole.items():
             self.nodes[value].replace_all_uses_with(made, delete_user_cb=lambda user: user not in inside)
@@ -121,18 +121,16 @@ class _Writer:
     def _call(self, target: Any, *args: Any, **kwargs: Any) -> Any:
         return self.graph.call_function(target, args, kwargs)
 
-    def _patch(self, patch: Patch, whole: dict[str, Any]) -> None:
+    def _patch(self, patch: Patch, number: int, whole: dict[str, Any]) -> None:
         tiles: dict[Any, tuple[Any, Box]] = {}
         for call in patch.calls:
             node = self.nodes[self.names[call.node]]
             made = self._tile(node, call, tiles)
             box = call.made
             if call.joined is not None:
-                before, _ = self.kept.pop(node)
-                made, box = self._call(aten.cat.default, [before, made], 2), Box(call.joined, box.columns)
-            if call.kept is not None:
-                rows = Box(call.kept, box.columns)
-                self.kept[node] = self._call(aten.clone.default, self._cut(made, box, rows, always=True)), rows
+                made, box = self._joined(node, call, made), call.joined
+            for index, kept in enumerate(call.kept):
+                self.kept[node, number, index] = self._call(aten.clone.default, self._cut(made, box, kept)), kept
             tiles[node] = made, box
             for store in patch.stores:
                 if store.after == call.node:
@@ -140,8 +138,21 @@ class _Writer:
                     place = self._slice(whole[store.value], store.box.rows, store.box.columns)
                     self._call(aten.copy_.default, place, self._cut(tile, there, store.box))
 
-    def _cut(self, tile: Any, there: Box, wanted: Box, *, always: bool = False) -> Any:
-        if there == wanted and not always:
+    def _joined(self, node: Any, call: TileCall, made: Any) -> Any:
+        """What is made and what other patches kept, in one tile."""
+        assert call.joined is not None
+        example = node.meta["val"]
+        (top, bottom), (left, right) = call.joined.rows, call.joined.columns
+        size = [int(n) for n in (*example.shape[:-2], bottom - top, right - left)]
+        tile = self._call(aten.empty.memory_format, size, dtype=example.dtype, device=torch.device("cpu"))
+        pieces = [(made, call.made, call.made)]
+        pieces += [(*self.kept[node, part.patch, part.index], part.box) for part in call.parts]
+        for piece, there, wanted in pieces:
+            self._call(aten.copy_.default, self._cut(tile, call.joined, wanted), self._cut(piece, there, wanted))
+        return tile
+
+    def _cut(self, tile: Any, there: Box, wanted: Box) -> Any:
+        if there == wanted:
             return tile
         (top, _), (left, _) = there.rows, there.columns
         rows = wanted.rows[0] - top, wanted.rows[1] - top

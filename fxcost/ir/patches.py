@@ -19,6 +19,12 @@ class Box:
     rows: Range
     columns: Range
 
+    def __and__(self, other: Box) -> Box:
+        """What lies in both; of no places where nothing does."""
+        spans = zip((self.rows, self.columns), (other.rows, other.columns), strict=True)
+        rows, columns = ((max(a[0], b[0]), max(min(a[1], b[1]), a[0], b[0])) for a, b in spans)
+        return Box(rows, columns)
+
     @property
     def area(self) -> int:
         """Places in it."""
@@ -35,6 +41,16 @@ class Read:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A box of what the same call kept in an earlier patch: its `index`-th box; `last` where none needs it afterwards."""
+
+    patch: int
+    index: int
+    box: Box
+    last: bool
+
+
+@dataclass(frozen=True)
 class TileCall:
     """One call of a node for one patch.
 
@@ -45,8 +61,9 @@ class TileCall:
     padding  rows and columns of padding that the operator itself lays around both sides
     fill     value of the border; None is the smallest that the element type has
     counts   elements per window by row and by column, where an average divides by other than its whole window
-    joined   rows kept by the patch above that come before what is made: the tile that later calls read
-    kept     rows of the joined tile that the patch below needs again
+    joined   the tile that later calls read, where parts that other patches kept come before what is made
+    parts    what the joined tile takes of other patches
+    kept     boxes of the tile that patches to the right and below need again
     """
 
     node: int
@@ -56,8 +73,9 @@ class TileCall:
     padding: tuple[int, int] = (0, 0)
     fill: float | None = 0.0
     counts: tuple[tuple[int, ...], tuple[int, ...]] | None = None
-    joined: Range | None = None
-    kept: Range | None = None
+    joined: Box | None = None
+    parts: tuple[Part, ...] = ()
+    kept: tuple[Box, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,9 @@ SHOWN = 12
 
 
 def grid_text(stage: Stage) -> str:
-    """`3 x 3 patches`, or `8 strips, halo rows kept`."""
-    if stage.columns == 1:
-        return f"{stage.rows} strips" + (", halo rows kept" if stage.cached else "")
-    return f"{stage.rows} x {stage.columns} patches"
+    """`3 x 3 patches`, or `8 strips, halos kept`."""
+    patches = f"{stage.rows} strips" if stage.columns == 1 else f"{stage.rows} x {stage.columns} patches"
+    return patches + (", halos kept" if stage.cached else "")
 
 
 def summary_line(found: PatchPlan) -> str:

@@ -26,6 +26,7 @@ from fxcost.passes.patch_check import check_patches
 from tests.support.reordered import exported
 
 GRIDS = [Grid(2, 2), Grid(3, 2), Grid(1, 3), Grid(4), Grid(2, cached=True), Grid(5, cached=True)]
+GRIDS += [Grid(2, 2, cached=True), Grid(3, 4, cached=True), Grid(1, 3, cached=True)]
 
 
 @pytest.fixture(autouse=True)
