@@ -8,9 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fxcost.cache.folder import Folder, folder_of
+from fxcost.cache.question import question_of
+from fxcost.cache.recall import recalled
 from fxcost.cost import Cost
 from fxcost.errors import FileError, ModelError, SpecError, nearest
 from fxcost.formulas import Origin
@@ -29,6 +33,7 @@ from fxcost.sampling import sample
 if TYPE_CHECKING:
     from fxcost.ir.text_reader import Program
     from fxcost.lower.model import Source
+    from fxcost.query.fitted import Sampled
 
 Progress = Callable[[str], None]
 Step = tuple[Callable[[Any], Any] | None, tuple[str, ...]]
@@ -55,6 +60,7 @@ def analyze(
     strict: bool = False,
     check: bool = True,
     name: str | None = None,
+    cache: bool | str | Path | None = None,
     progress: Progress = lambda _: None,
 ) -> Cost:
     """Capture a model once and return its costs as formulas.
@@ -81,6 +87,8 @@ def analyze(
         strict: raise UnknownOps instead of reporting lower bounds.
         check: compare the count with one eager run at another size.
         name: what to call the model.
+        cache: keep captures of models that are given by name or file, and recall them without torch: a folder, True for
+            the usual one, False for none; None does what `FXCOST_CACHE` says.
         progress: called with a line at each stage.
 
     Raises SpecError, UnknownName, FileError, CaptureError, UnknownOps; see `fxcost.errors`.
@@ -115,12 +123,48 @@ def analyze(
         cost = Cost(program.graph, options, mode, variants=program.variants)
     else:
         step = (loss, _train(train)) if mode == "training" else None
-        cost = captured(model, specs, kwargs, options, name, None, check=check, step=step, progress=progress)
+        capture = partial(remembered, folder_of(cache), model, specs, kwargs, options)
+        cost = capture(name, None, check=check, step=step, progress=progress)
     if mode == "training" and "saved_activations" not in cost.quantities:
         raise SpecError(f"{cost.graph.name} holds no backward pass; give the model itself to analyse its training step")
     if strict:
         cost.check_strict()
     return cost
+
+
+def remembered(
+    cache: Folder | None,
+    model: Any,
+    specs: Any,
+    kwargs: Mapping[str, Any] | None,
+    options: Options,
+    name: str | None,
+    point: Mapping[str, int] | None,
+    *,
+    check: bool = False,
+    step: Step | None = None,
+    recorded: bool = False,
+    progress: Progress = lambda _: None,
+) -> Cost:
+    """What `captured` gives, from the cache where that holds it."""
+    capture = partial(captured, model, specs, kwargs, options, name, point, step=step, recorded=recorded)
+    asked = None
+    if cache is not None and (step is None or step[0] is None):  # a loss is code without a name
+        train = None if step is None else step[1]
+        asked = question_of(model, specs, kwargs, options, name, point, check=check, train=train, recorded=recorded)
+    if cache is None or asked is None:
+        return capture(check=check, progress=progress)
+
+    def rebuilt(program: Program, samples: Sampled | None) -> Cost:
+        origin = Origin(fetch=lambda: capture().origin.program)
+        mode = "inference" if step is None else "training"
+        return Cost(program.graph, options, mode, origin=origin, variants=program.variants, samples=samples)
+
+    cost = recalled(cache, asked, partial(capture, check=check, progress=progress), rebuilt)
+    again = partial(remembered, cache, model, specs, kwargs, options, cost.graph.name)
+    numeric = cost.graph.standing is Standing.NUMERIC
+    origin = replace(cost.origin, again=lambda at: again(at, step=step, recorded=numeric))
+    return replace(cost, origin=origin)
 
 
 def captured(
@@ -138,7 +182,8 @@ def captured(
 ) -> Cost:
     """Capture a model, at a point where one is given; with `check`, settle its guards and compare with an eager run.
 
-    `step` asks for a training step and holds its loss, or None; `recorded` for one run written down instead of a trace.
+    `step` asks for a training step and holds its loss, or None, and which parameters are trained; `recorded` for one run
+    written down instead of a trace.
     """
     from fxcost.lower.model import Training, capture_graph
 

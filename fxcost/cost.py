@@ -309,7 +309,7 @@ class Cost(OnMachines, InOrders, InPatches, InTraining):
         from fxcost.report.files import whole
         from fxcost.report.program import program_data
 
-        program = self.origin.program
+        program = self.origin.captured_program()
         if schedule is not None and program is not None:
             program = schedule.apply(program)
         data = program_data(self.graph, self.summary(at), schedule)

@@ -36,13 +36,20 @@ _NAMES = {**UNITS, **TRAINING_UNITS}
 class Origin:
     """How a cost came to be: a way to capture the model again at a point, CPU seconds by stage, the program captured.
 
-    `nodes` says which node of the GraphModule given each node of the program comes from; empty for other models.
+    `nodes` says which node of the GraphModule given each node of the program comes from; empty for other models. A cost
+    that a cache remembered has no program: `fetch` captures it. `remarks` are what there is to say about the cache.
     """
 
     again: Callable[[Mapping[str, int]], Any] | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     program: Any = None
     nodes: Mapping[str, str] = field(default_factory=dict)
+    fetch: Callable[[], Any] | None = None
+    remarks: tuple[str, ...] = ()
+
+    def captured_program(self) -> Any:
+        """The program, captured now where that was not needed before; None for IR text."""
+        return self.fetch() if self.program is None and self.fetch is not None else self.program
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ def _analysed(pair: tuple[Any, Any], options: Mapping[str, Any]) -> tuple[Cost, 
     with _ONE_AT_A_TIME:
         one_thread()
         cost = api.analyze(built(model), specs, **options)
-    plain = replace(cost, origin=Origin(seconds=dict(cost.origin.seconds)))
+    plain = replace(cost, origin=Origin(seconds=dict(cost.origin.seconds), remarks=cost.origin.remarks))
     return plain, time.perf_counter() - start
 
 

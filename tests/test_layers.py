@@ -29,7 +29,7 @@ LAYERS = (
     {"on_machines", "in_orders", "in_patches", "in_training"},
     {"page"},
     {"cost"},
-    {"steps", "sampling"},
+    {"steps", "sampling", "cache"},
     {"api"},
     {"models", "language", "devices"},
     {"service"},

@@ -4,11 +4,13 @@ from fxcost.cli.application import app, main
 
 # Each module adds its command; `--help` lists them in this order.
 from fxcost.cli import report, query, solve, sweep, compare, fit, arena, crossover, explain  # isort: skip
-from fxcost.cli import llm, parallel, schedule, patch, recompute, plan, check, opt, export, schema, calibrate, targets, ops  # isort: skip
+from fxcost.cli import llm, parallel, schedule, patch, recompute, plan  # isort: skip
+from fxcost.cli import check, opt, export, schema, calibrate, targets, ops, cache  # isort: skip
 
 __all__ = [
     "app",
     "arena",
+    "cache",
     "calibrate",
     "check",
     "compare",

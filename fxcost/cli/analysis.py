@@ -44,6 +44,7 @@ def analyze(asked: Asked, *, strict: bool = False) -> tuple[Cost, dict[str, int]
                 precision=asked.precision,
                 rule=asked.rule,
                 strict=strict,
+                cache=asked.cache,
                 progress=show,
             )
 
@@ -65,7 +66,7 @@ def analyze(asked: Asked, *, strict: bool = False) -> tuple[Cost, dict[str, int]
             raise CaptureError(f"{asked.model}: its code called sys.exit({error.code!r}) while it ran") from error
     if asked.inputs and asked.model.endswith(".mlir") and FOREIGN_NOTE not in found[0].graph.notes:
         complain(f"{asked.model} says what its inputs are; -i is left out")
-    for warning in found[0].warnings:
+    for warning in (*found[0].origin.remarks, *found[0].warnings):
         complain(warning)
     return found
 

@@ -48,6 +48,12 @@ Weights = Annotated[
 Activations = Annotated[
     str | None, typer.Option("--activations", metavar="WIDTH", help="Width of floating activations: int8, fp16 ...")
 ]
+Cache = Annotated[
+    bool | None,
+    typer.Option(
+        "--cache/--no-cache", show_default=False, help="Keep the captured graph, or recall it; see `fxcost cache`."
+    ),
+]
 Train = Annotated[
     list[str] | None,
     typer.Option(
@@ -115,6 +121,7 @@ class Asked:
     optimizer: str | None = None
     precision: str | None = None
     rule: str | None = None
+    cache: bool | None = None
 
 
 _FIRST: dict[str, Any] = {"inputs": Inputs, "at": At}
@@ -128,6 +135,7 @@ _LAST: dict[str, Any] = {
     "optimizer": Optimizer,
     "precision": Precision,
     "rule": Rule,
+    "cache": Cache,
 }
 
 

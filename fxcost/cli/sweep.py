@@ -145,12 +145,14 @@ def _captured(asked: Asked, models: list[str], jobs: int | None, where: str | No
                 weights=widths(asked.weights),
                 activations=asked.activations,
                 strict=strict,
+                cache=asked.cache,
             )
         except KeyboardInterrupt:
             complain("interrupted")
             raise typer.Exit(130) from None
     for row in outcomes:
-        for text in [f"{row.name}: {row.error}"] if row.cost is None else row.cost.warnings:
+        failed = [f"{row.name}: {row.error}"]
+        for text in failed if row.cost is None else (*row.cost.origin.remarks, *row.cost.warnings):
             complain(text)
     return _some(outcomes.costs, models)
 
