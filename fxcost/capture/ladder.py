@@ -30,6 +30,7 @@ from fxcost.capture.inputs import classify, dynamic_dims, example_points, own_si
 from fxcost.capture.kernels import kernels_unasked
 from fxcost.capture.quiet import muffled
 from fxcost.capture.recurrence import steps_skipped
+from fxcost.capture.shortcuts import shortcuts
 from fxcost.capture.sizes import sizes_in_tensors
 from fxcost.capture.twin import frozen
 from fxcost.ir.expr import Expr, const, floordiv, mod, substitute
@@ -335,6 +336,8 @@ def _export(request: Request, free: frozenset[str], rung: Rung) -> Any:
         with request.world():
             args = tensors(request.specs, rung.point, request.device)
         with ExitStack() as stack:
+            if request.fakes is None and not rung.draft:
+                stack.enter_context(shortcuts())
             for entered in () if request.fakes is None else (torch.enable_grad(), kernels_unasked()):
                 stack.enter_context(entered)
             export = torch.export.draft_export if rung.draft else torch.export.export
