@@ -16,6 +16,7 @@ import pytest
 
 import fxcost
 from tests.support.commands import DATA, MODELS, Ran, answer, run, shell
+from tests.support.tiny_models import chosen_rows
 
 COMMANDS = (
     *("report", "query", "solve", "sweep", "compare", "fit", "arena", "crossover", "explain", "schedule", "patch"),
@@ -463,16 +464,22 @@ def test_unknown_operators_under_strict_and_check() -> None:
 
 
 def test_a_model_that_cannot_be_exported_is_answered_in_numbers() -> None:
-    found = json.loads(answer("report MODELS:Branch -i N,8 --json"))
+    found = json.loads(answer("report MODELS:Chosen -i N,8 --json"))
     assert found["standing"] == "numeric"
-    assert found["totals"]["macs"]["value"] == 5 * 64, "the size it was recorded at"
+    assert found["totals"]["macs"]["value"] == chosen_rows(5) * 64, "the size it was recorded at"
     assert "could only be recorded at one size" in found["fixed_dims"]["N"]
-    assert "Numeric: one run was recorded" in answer("report MODELS:Branch -i N,8")
+    assert "Numeric: one run was recorded" in answer("report MODELS:Chosen -i N,8")
+
+
+def test_a_branch_on_data_is_taken_as_the_example_takes_it() -> None:
+    found = json.loads(answer("report MODELS:Branch -i N,8 --json"))
+    assert (found["standing"], found["totals"]["macs"]["expr"]) == ("fitted", "64*N")
+    assert "draft_export assumes" in answer("report MODELS:Branch -i N,8")
 
 
 def test_a_numeric_model_is_recorded_at_the_size_asked_for() -> None:
-    ran = shell("query MODELS:Branch macs -i N,8 --at N=3")
-    assert (ran.code, ran.out) == (0, f"{3 * 64} MAC\n")
+    ran = shell("query MODELS:Chosen macs -i N,8 --at N=3")
+    assert (ran.code, ran.out) == (0, f"{chosen_rows(3) * 64} MAC\n")
     assert "capturing the model anew at N=3" in ran.err
 
 

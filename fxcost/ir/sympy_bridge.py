@@ -110,6 +110,12 @@ def from_sympy(value: Any, names: Mapping[str, Expr]) -> Expr:
     if kind in _RELATIONS:  # a truth value that is counted with
         return indicator(predicate_from_sympy(value, names))
     args = value.args
+    if value.is_Piecewise:  # the first case whose condition holds
+        result, open_still = const(0), const(1)
+        for case, condition in args:
+            here = indicator(predicate_from_sympy(condition, names))
+            result, open_still = result + open_still * here * from_sympy(case, names), open_still * (1 - here)
+        return result
     if kind in {"CeilToInt", "ceiling", "FloorToInt", "TruncToInt", "floor"} and len(args) == 1:
         top, bottom = _fraction(args[0], names)
         return (ceildiv if kind in {"CeilToInt", "ceiling"} else floordiv)(top, bottom)

@@ -226,7 +226,8 @@ def sampled(
         if found is not None:
             held.append((plan.far, found))
         else:
-            most = {axis.name: max(axis.sizes[-1], *(point[axis.name] for point, _ in held)) for axis in plan.axes}
+            seen = {axis.name: max(axis.sizes[-1], *(point[axis.name] for point, _ in held)) for axis in plan.axes}
+            most = {name: size for name, size in seen.items() if plan.far[name] > size}
     grid: list[Graph] = []
     for point in plan.grid:
         found = capture(point)

@@ -180,13 +180,23 @@ def _formulas(summary: Summary) -> RenderableType:
     grid.add_column(no_wrap=True, justify="right")
     grid.add_column(overflow="fold")
     for name in shown:
-        grid.add_row(Text(f"  {name} =", style="cyan"), Text(_shortened(python(summary.quantities[name].value, names))))
+        formula = _shortened(python(summary.quantities[name].value, names))
+        grid.add_row(Text(f"  {name} =", style="cyan"), Text(formula + _restricted(summary, name)))
     lines.append(grid)
     if names:
         where = ", ".join(f"{short} = {_definition(atom, names)}" for atom, short in names.items())
         lines.append(_indented(f"with {where}"))
     lines.append(_indented("for " + ", ".join(str(s) for s in summary.symbols)))
     return Group(*lines)
+
+
+def _restricted(summary: Summary, name: str) -> str:
+    """Where a formula holds that holds less widely than the report's: what could not be fitted is that of one size."""
+    quantity = summary.quantities[name]
+    if quantity.standing == summary.standing or quantity.standing != "numeric":
+        return ""
+    guards = [str(guard) for guard in quantity.domain if str(guard) not in summary.domain]
+    return f"  where {' and '.join(guards)}" if guards else ""
 
 
 def _indented(text: str) -> RenderableType:

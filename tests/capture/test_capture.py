@@ -243,16 +243,26 @@ def test_pinned_sizes_have_a_reason() -> None:
 
 
 def test_a_model_that_cannot_be_exported_is_recorded() -> None:
-    model = tiny_models.Branch().train()
+    model = tiny_models.Chosen().train()
     before = snapshot(model)
     cost = fxcost.analyze(model, "N,8")
     assert cost.standing is Standing.NUMERIC
     assert "one size" in cost.fixed_dims["N"]
     size = int(cost.fixed_dims["N"].partition(":")[0].partition("=")[2])
-    assert cost.macs() == size * 64
+    assert cost.macs() == tiny_models.chosen_rows(size) * 64
     assert_same(before, snapshot(model))
     assert str(cost.macs.standing) == "numeric"
-    assert cost.recapture({"N": 3}).macs() == 3 * 64
+    assert cost.recapture({"N": 3}).macs() == tiny_models.chosen_rows(3) * 64
+
+
+def test_a_branch_on_data_is_taken_as_the_example_takes_it() -> None:
+    model = tiny_models.Branch().train()
+    before = snapshot(model)
+    cost = fxcost.analyze(model, "N,8")
+    assert_same(before, snapshot(model))
+    assert cost.standing is Standing.FITTED
+    assert [cost.macs(N=n) for n in (1, 7)] == [64, 7 * 64]
+    assert any("draft_export assumes" in note for note in cost.graph.notes)
 
 
 def test_a_recorded_run_is_the_same_every_time() -> None:

@@ -18,10 +18,9 @@ def test_dynamic_quantisation_is_counted_with_its_packed_weights() -> None:
         warnings.simplefilter("ignore")
         narrow = torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, dtype=torch.qint8)
     cost = fxcost.analyze(narrow, "N,64")
-    size = cost.graph.pinned["N"]
-    assert str(cost.standing) == "numeric"
+    assert str(cost.standing) == "fitted", "recorded at several sizes: torch.export cannot take packed weights"
     assert not cost.unknown_ops
-    assert cost.macs() == size * (64 * 32 + 32 * 10)
+    assert [cost.macs(N=n) for n in (1, 9)] == [n * (64 * 32 + 32 * 10) for n in (1, 9)]
     assert cost.params() == sum(p.numel() for p in model.parameters())
     # eight bits a weight, 32 a bias
     assert cost.model_bytes() == cost.weight_bytes() == 64 * 32 + 32 * 10 + 4 * (32 + 10)

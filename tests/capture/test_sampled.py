@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 import fxcost
 from fxcost.errors import OutsideDomain
+from fxcost.report.formats import render
 from tests.support.counter import MacCounter
 
 
@@ -70,13 +73,19 @@ def test_a_quantity_that_is_no_polynomial_is_known_where_it_was_captured(stepwis
     assert peak(N=1, S=11, recapture=True) == fxcost.analyze(Stepwise(), "N,11,8", check=False).peak_memory(N=1)
 
 
+def test_reports_say_where_a_formula_is_that_of_one_size(stepwise: fxcost.Cost) -> None:
+    text = render("text", stepwise.summary())
+    assert re.search(r"peak_memory = \d+\*N\s+where S == 37", text)
+    assert "standing: fitted" in text
+
+
 def test_parameters_stay_exact(stepwise: fxcost.Cost) -> None:
     assert str(stepwise.params.standing) == "exact"
     assert stepwise.params(N=1, S=50) == sum(p.numel() for p in Stepwise().parameters())
 
 
 def test_a_token_that_is_a_view_of_a_parameter_does_not_stop_the_self_check() -> None:
-    """torch's counter looks for the gradients' history of what modules are given, and there is none."""
+    """Torch's counter looks for the gradients' history of what modules are given, and there is none."""
 
     class Token(nn.Module):
         def __init__(self) -> None:

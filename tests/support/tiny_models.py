@@ -61,7 +61,7 @@ class Cache(nn.Module):
 
 
 class Branch(nn.Module):
-    """Branches on its data: torch.export cannot take it, a run can."""
+    """Branches on its data: only torch.export.draft_export takes it, with the branch that the example takes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,6 +70,25 @@ class Branch(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.linear(x)
         return y * 2 if y.sum() > 1e9 else y + 1  # type: ignore[no-any-return]
+
+
+class Chosen(nn.Module):
+    """Leaves torch to choose rows by their data: no trace takes it, and what it costs is no formula in the sizes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.numpy()
+        return self.linear(torch.from_numpy(rows[rows[:, 0] > 0.5]))  # type: ignore[no-any-return]
+
+
+def chosen_rows(size: int) -> int:
+    """How many rows `Chosen` takes of the example input of a recorded run."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return int((torch.rand(size, 8)[:, 0] > 0.5).sum())
 
 
 class Flat(nn.Module):
