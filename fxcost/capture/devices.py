@@ -83,7 +83,7 @@ def capture_device(
         try:
             program, inputs = _traced(model, specs, tuple(named), symbols, styles, mesh, point)
             captured = _bound(program, inputs, specs, symbols, point)
-        except CaptureError:
+        except (CaptureError, SpecError):
             raise
         except Exception as error:  # the model's code may raise anything at a size that it does not take
             failure = first_line(error)
@@ -146,12 +146,12 @@ def _fake_twin(model: nn.Module, fakes: FakeTensorMode) -> nn.Module:
 @contextmanager
 def _exporting() -> Iterator[None]:
     """Torch says that it exports: what a model's code asks to leave out checks of values."""
-    kept = torch.compiler._is_exporting_flag
-    torch.compiler._is_exporting_flag = True
+    kept = torch.compiler._is_compiling_flag, torch.compiler._is_exporting_flag
+    torch.compiler._is_compiling_flag = torch.compiler._is_exporting_flag = True
     try:
         yield
     finally:
-        torch.compiler._is_exporting_flag = kept
+        torch.compiler._is_compiling_flag, torch.compiler._is_exporting_flag = kept
 
 
 def _states(twin: nn.Module) -> list[tuple[str, torch.Tensor, Callable[[torch.Tensor], torch.Tensor]]]:

@@ -12,6 +12,7 @@ import socket
 import struct
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,12 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 QUIET_S = 0.3
 """Gloo sends from a thread of its own: what is still on its way is waited for."""
 
-TCP_BYTES_SENT = 200
-"""Offset of tcpi_bytes_sent in Linux's struct tcp_info."""
+TCP_BYTES_ACKED = 120
+"""Offset of tcpi_bytes_acked in Linux's struct tcp_info: bytes that have arrived; what is sent twice counts once."""
 
 
 def bytes_sent() -> int:
-    """Payload bytes that this process has sent over TCP so far, over all open connections."""
+    """Bytes of this process that have arrived over TCP so far, over all open connections."""
     found = 0
     for entry in Path("/proc/self/fd").iterdir():
         try:
@@ -38,21 +39,36 @@ def bytes_sent() -> int:
             with socket.socket(fileno=os.dup(int(entry.name))) as there:
                 if there.type != socket.SOCK_STREAM or there.family not in (socket.AF_INET, socket.AF_INET6):
                     continue
-                info = there.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_BYTES_SENT + 8)
+                info = there.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_BYTES_ACKED + 8)
         except OSError:
             continue  # closed meanwhile, or not a socket that is connected
-        found += struct.unpack_from("Q", info, TCP_BYTES_SENT)[0]
+        found += struct.unpack_from("Q", info, TCP_BYTES_ACKED)[0]
     return found
 
 
-def sent_by(run: Any) -> tuple[int, Any]:
-    """Bytes that this process sends while it runs, and the result. Barriers on both sides are not counted."""
-    dist.barrier()
-    time.sleep(QUIET_S)
-    before = bytes_sent()
-    result = run()
-    time.sleep(QUIET_S)
-    return bytes_sent() - before, result
+@dataclass
+class Meeting:
+    """Processes wait for each other in the file that they met in: no byte goes over TCP."""
+
+    store: Any
+    devices: int
+    met: int = 0
+
+    def wait(self) -> None:
+        """Until all are here, and what gloo's thread still sends is gone."""
+        self.met += 1
+        self.store.add(f"meeting {self.met}", 1)
+        while self.store.add(f"meeting {self.met}", 0) < self.devices:
+            time.sleep(0.05)
+        time.sleep(QUIET_S)
+
+    def sent_by(self, run: Any) -> tuple[int, Any]:
+        """Bytes that this process sends while it runs, and the result."""
+        self.wait()
+        before = bytes_sent()
+        result = run()
+        self.wait()
+        return bytes_sent() - before, result
 
 
 def attention_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
@@ -60,13 +76,13 @@ def attention_flops(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int
     return int(sdpa_flop_count(query, key, value))
 
 
-def framing(devices: int) -> dict[str, int]:
+def framing(meeting: Meeting) -> dict[str, int]:
     """Bytes that gloo puts around one collective, measured on the smallest messages: all that is not the message."""
-    group = dist.group.WORLD
+    group, devices = dist.group.WORLD, meeting.devices
     small = torch.ones(devices * 256)
-    reduced, _ = sent_by(lambda: dist.all_reduce(small, group=group))
+    reduced, _ = meeting.sent_by(lambda: dist.all_reduce(small, group=group))
     whole = torch.empty(devices * 256)
-    gathered, _ = sent_by(lambda: dist.all_gather_into_tensor(whole, small[:256].clone(), group=group))
+    gathered, _ = meeting.sent_by(lambda: dist.all_gather_into_tensor(whole, small[:256].clone(), group=group))
     message = small.numel() * 4
     return {
         "all_reduce": reduced - 2 * (devices - 1) * message // devices,
@@ -90,10 +106,11 @@ def main(rank: int, devices: int, folder: str, name: str, batch: int, length: in
         expected = model(ids)[0]
         apply_styles(model, plan_of(model, "tensor"), mesh)
         model(ids)  # connections are made on first use
-        around = framing(devices)
+        meeting = Meeting(store, devices)
+        around = framing(meeting)
         kernel = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention_flops}
         with FlopCounterMode(display=False, custom_mapping=kernel) as flops, CommDebugMode() as counted:
-            sent, found = sent_by(lambda: model(ids)[0])
+            sent, found = meeting.sent_by(lambda: model(ids)[0])
     collectives = {str(op).rpartition(".")[2]: int(n) for op, n in counted.get_comm_counts().items()}
     print(
         json.dumps(
@@ -107,7 +124,7 @@ def main(rank: int, devices: int, folder: str, name: str, batch: int, length: in
             }
         )
     )
-    dist.barrier()
+    meeting.wait()
     dist.destroy_process_group()
 
 
