@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import atan2, degrees
+from math import atan2, degrees, inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -113,6 +113,8 @@ def roofline_picture(model: str, estimate: Estimate, path: Path) -> None:
     note = f"area: time of the op; in all {seconds(whole)}"
     if left_out:
         note += f", of which {seconds(left_out)} without operations are not drawn"
+    if _above(drawn, slanted):
+        note += "; above the lines: bytes on chip, whose bandwidth is not stated"
     axes.annotate(note, (0.0, -0.16), xycoords="axes fraction", fontsize=8, color="#444444")
     _turn_labels(made, axes)
     save(made, path)
@@ -140,6 +142,12 @@ def _ceilings(axes: Any, flat: Sequence[Ceiling], slanted: Sequence[Ceiling]) ->
         axes.plot([low, end], [low * level.rate, end * level.rate], color="#333333", linewidth=1.2, ls="--", zorder=1)
         start = 1.15 * max(low, axes.get_ylim()[0] / level.rate)
         axes.text(start, 1.12 * start * level.rate, level.label, fontsize=8, rotation_mode="anchor", zorder=4)
+
+
+def _above(drawn: Sequence[Point], slanted: Sequence[Ceiling]) -> bool:
+    """Whether some op is faster than its bytes could come from the levels that are drawn."""
+    fastest = max((level.rate for level in slanted), default=inf)
+    return any(point.rate > 1.01 * point.intensity * fastest for point in drawn)
 
 
 def _turn_labels(made: Any, axes: Any) -> None:

@@ -62,6 +62,17 @@ def test_a_picture_is_written(resnet: Cost, tmp_path: Path, ending: str) -> None
     assert path.read_bytes() == raw, "the same estimate gives the same bytes"
 
 
+def test_points_above_the_lines_are_explained(resnet: Cost, tmp_path: Path) -> None:
+    """Small weights stay in a T4's cache, which states no bandwidth: linear layers need little time for many bytes."""
+    path, small = tmp_path / "roofline.svg", fxcost.analyze(DATA / "tiny_llama.mlir")
+    estimate = small.on("t4", at=dict.fromkeys(small.symbols, 1))
+    assert any(point.rate > 1.01 * point.intensity * 320e9 for point in points(estimate.by_node())[0])
+    roofline_picture("llama", estimate, path)
+    assert "above the lines: bytes on chip" in path.read_text()
+    roofline_picture("resnet18", resnet.on("t4", at=AT), path)
+    assert "above the lines" not in path.read_text()
+
+
 def test_what_cannot_be_drawn_is_refused(resnet: Cost, tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     with pytest.raises(SpecError, match="needs a size for every symbol"):

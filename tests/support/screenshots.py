@@ -21,7 +21,7 @@ FOLDER = ROOT / "examples" / "pictures"
 WIDTH = 1280
 COLOURS = 256
 LARGEST_BYTES = 150_000
-SEEN, ALIKE = 32, 0.002
+SEEN, ALIKE = 32, 0.0001
 """Pictures of which a smaller share of the pixels differs by more levels than that look alike."""
 
 RESNET = "torchvision:resnet50 -i N,3,H,W --at N=1,H=224,W=224"

@@ -43,7 +43,8 @@ function renderRoofline(state) {
     html("ul", { class: "legend" }, ...[...families, ...(ranked.length > 6 ? ["others"] : [])].map((family, i) => html("li", {},
       svg("svg", { width: 14, height: 14, "aria-hidden": "true" }, fill(symbolOf(SHAPES[i], 7, 7, 5), { class: `mark fill-${COLOURS[i]}` }, [])),
       ` ${family}`))),
-    html("p", { class: "note" }, "Area: the time of all ops of one kind together. Flat lines are peaks, slanted ones bandwidths."),
+    html("p", { class: "note" }, "Area: the time of all ops of one kind together. Flat lines are peaks, slanted ones bandwidths; " +
+      "what stands above them has bytes on chip, where no bandwidth is stated."),
     details("longest", "The longest operators", () => longestTable(groups, state.region, whole)));
 }
 
