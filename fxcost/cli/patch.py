@@ -92,7 +92,7 @@ def _formulas(
     as_json: bool,
 ) -> str:
     """Halos, MACs and peak of one stage; halos are kept unless they are to be computed again."""
-    from fxcost.query.patch_peak import PatchedPeak
+    from fxcost.query.patch_peak import NoFormula, PatchedPeak
     from fxcost.report.patch_formulas import formulas_json, formulas_text
 
     halos = cost.halos(up_to)
@@ -106,7 +106,7 @@ def _formulas(
             peak = cost.patched_peak(up_to, *grid, cached=kept, wrt=wanted, at=point, tie=ties or None)
             show("every class of sizes")
             largest = None if memory is None else peak.solve(memory, show)
-        except SpecError as error:
+        except NoFormula as error:
             if memory is not None:
                 raise
             peak = str(error)

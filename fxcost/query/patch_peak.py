@@ -39,6 +39,10 @@ SHOWN = 4
 """Residue classes that are printed."""
 
 
+class NoFormula(SpecError):
+    """There is no formula in this form; a point can be asked for."""
+
+
 @dataclass(frozen=True)
 class Piece:
     """Bytes at the peak at `start + period * k`, c[0] + c[1] * k + c[2] * k**2, for k from `first` to `last` (None: on)."""
@@ -170,7 +174,7 @@ def peak_along(
 ) -> PatchedPeak:
     """The peak with one stage of the first `stop` nodes in patches, along one size; `others` are numbers or follow it.
 
-    Raises SpecError where there is no such form: branches of several resolutions, values that are read after the stage,
+    Raises NoFormula where there is no such form: branches of several resolutions, values that are read after the stage,
     element widths below a byte, sizes that are no polynomials of degree one on residue classes.
     """
     seen = fields(graph, facts, 0, stop)
@@ -183,15 +187,15 @@ def peak_along(
     first = _stable(seen, [substitute(size, others) for size in result], grid, info)
     period = period_of([*lengths, *sizes], info.name, first, info.multiple_of)
     if not period:
-        raise SpecError(f"{where}: the sizes are no polynomials in {info.name} on few residue classes; ask at a point")
+        raise NoFormula(f"{where}: the sizes are no polynomials in {info.name} on few residue classes; ask at a point")
     if any(len(_known(length, info.name, first, period)) > 2 for length in lengths):
-        raise SpecError(f"{where}: rows and columns do not grow linearly with {info.name}; ask at a point")
+        raise NoFormula(f"{where}: rows and columns do not grow linearly with {info.name}; ask at a point")
     conditions = [case.when for case in facts.under(order=None)[Buffers].cases]
     if any(info.name in symbols_of(replace_symbols(when, others)) for when in conditions):
-        raise SpecError(f"{where}: sizes decide which values share memory; ask at a point")
+        raise NoFormula(f"{where}: sizes decide which values share memory; ask at a point")
     setting = setting_at(first)
     if any(shape.bits % 8 for shape in setting.shapes.values()):
-        raise SpecError(f"{where}: elements of less than a byte are rounded in every tile; ask at a point")
+        raise NoFormula(f"{where}: elements of less than a byte are rounded in every tile; ask at a point")
 
     def levels(size: int) -> Numbers:
         here = setting_at(size)
@@ -230,7 +234,7 @@ def _stable(seen: Mapping[str, tuple[Field, Field]], result: Sequence[Expr], gri
         while not fits(high):
             high *= 2
             if high > 1 << 40:
-                raise SpecError(f"strips do not grow with {info.name}: ask at a point")
+                raise NoFormula(f"strips do not grow with {info.name}: ask at a point")
         while high > low and fits(high - 1):  # sizes of results do not shrink as inputs grow
             gap = (high - low) // 2
             high = high - gap if gap and fits(high - gap) else high - 1

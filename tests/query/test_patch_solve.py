@@ -189,3 +189,30 @@ def test_solve_for_patches_in_the_terminal() -> None:
         ran = shell(f"{asked} {wrong} --at N=1")
         assert (ran.code, ran.out) == (2, "")
         assert ran.err.count("\n") <= 3
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ("--up-to features.1", "give one --grid"),
+        ("--up-to features.1 --grid 2x2 --grid 3x3", "give one --grid"),
+        ("--up-to featur --grid 2x2", "did you mean 'features"),
+        ("--up-to features.1 --grid 2x2 --for Q", "N, H, W"),
+        ("--up-to classifier --grid 2x2", "cannot be cut"),
+        ("--for H", "goes with --up-to"),
+        ("--tie W=H", "goes with --up-to"),
+        ("--grid 0x3 --at N=1,H=64,W=64", "at least two patches"),
+        ("--memory much --at N=1,H=64,W=64", "not an amount"),
+        ("--at N=1", "give a size for H, W"),
+    ],
+)
+def test_bad_options_are_one_error(options: str, complaint: str) -> None:
+    ran = shell(f"patch {DATA / 'mobilenet_v2.mlir'} {options}")
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert complaint in ran.err
+
+
+def test_where_there_is_no_formula_it_is_said() -> None:
+    asked = f"patch {DATA / 'mobilenet_v2.mlir'} --up-to features.1 --grid 64x64 --for H --at N=1,W=7"
+    assert "no formula: " in answer(asked)
+    assert shell(f"{asked} --memory 10KB").code == 2
