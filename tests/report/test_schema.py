@@ -42,6 +42,10 @@ LINES = {
         "fit DATA/tiny_llama.mlir --target t4 --at N=1,S=9",
     ],
     "llm": ["llm DATA/tiny_mixtral --target h100-sxm --prompt 16 --generate 4 --weights int4:32"],
+    "parallel": [
+        "parallel MODELS:mlp -i N,8 --at N=8 --devices 1,2,3 --plan 0=colwise --plan 2=rowwise --target h100-sxm",
+        "parallel MODELS:mlp -i N,8 --at N=8 --devices 2 --plan 0=colwise --plan 2=rowwise",
+    ],
     "arena": [
         "arena DATA/resnet18.mlir --target stm32h743:tflm",
         f"arena DATA/resnet18.mlir --target stm32h743:tflm {AT}",
