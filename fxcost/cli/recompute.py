@@ -53,9 +53,11 @@ def recompute(
     with progress() as show:
         if over is not None and budget is not None:
             rulings = cost.recompute_over(budget, over, point, of=of, progress=show)
-            say(rulings_json(rulings) if as_json else rulings_text(rulings))
-            return
-        found = cost.recompute(budget, point, of=of, progress=show)
+        else:
+            rulings, found = None, cost.recompute(budget, point, of=of, progress=show)
+    if rulings is not None:
+        say(rulings_json(rulings) if as_json else rulings_text(rulings))
+        return
     if plot is not None:
         found.plot(plot)
     say(recompute_json(found) if as_json else recompute_text(found))

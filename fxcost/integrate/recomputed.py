@@ -115,7 +115,18 @@ def recomputed_step(
     `graph` is the analysed step, `order` its positions with True for those that run again. Raises ModelError where the
     model's step at these sizes is not the one that was analysed.
     """
-    step = step_at(model, tuple(inputs), dict(kwargs or {}), loss)
+    return under_plan(model, step_at(model, tuple(inputs), dict(kwargs or {}), loss), inputs, kwargs, graph, order)
+
+
+def under_plan(
+    model: nn.Module,
+    step: Step,
+    inputs: Sequence[Any],
+    kwargs: Mapping[str, Any] | None,
+    graph: Graph,
+    order: Iterable[tuple[int, bool]],
+) -> RecomputedStep:
+    """The same of a step that was captured before."""
     shapes = [tuple(leaf.shape) for leaf in pytree.tree_leaves((inputs, kwargs)) if isinstance(leaf, torch.Tensor)]
     return RecomputedStep(model, step, _Cutter(step, graph, list(order)).cut(), shapes)
 

@@ -1,0 +1,113 @@
+"""Training steps of whole models, one symbolic capture each, against torch at three sizes: hooks, counter, a real step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+import fxcost
+from fxcost.capture.shim import prepare_torchvision
+from fxcost.integrate.measure import _Tracker
+from tests.capture.test_training import saved_by_torch, storages
+
+prepare_torchvision()
+SIZES = ({"N": 2, "H": 64, "W": 64}, {"N": 1, "H": 96, "W": 64}, {"N": 3, "H": 65, "W": 97})
+TOKENS = ({"N": 2, "S": 9}, {"N": 1, "S": 33}, {"N": 5, "S": 7})
+STEPS = ("resnet18", "mobilenet_v2", "squeezenet1_1", "shufflenet_v2_x0_5", "gpt2")
+
+
+def vision(name: str, **kwargs: Any) -> Callable[[], nn.Module]:
+    def build() -> nn.Module:
+        from torchvision import models
+
+        model: nn.Module = getattr(models, name)(**kwargs)
+        return model
+
+    return build
+
+
+class Words(nn.Module):
+    """A model of transformers, whose first result counts; no dropout, since a CPU keeps its noise as floats."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, words: Tensor) -> Any:
+        return self.model(words, use_cache=False).logits
+
+
+def gpt2() -> nn.Module:
+    transformers = pytest.importorskip("transformers")
+    sizes = {"n_layer": 2, "n_embd": 32, "n_head": 2, "vocab_size": 100, "n_positions": 64}
+    still = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0, "attn_implementation": "eager"}
+    return Words(transformers.GPT2LMHeadModel(transformers.GPT2Config(**sizes, **still)))
+
+
+def llama() -> nn.Module:
+    transformers = pytest.importorskip("transformers")
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = transformers.LlamaConfig(**sizes, num_key_value_heads=2, vocab_size=100, attn_implementation="eager")
+    return Words(transformers.LlamaForCausalLM(config))
+
+
+MODELS: dict[str, Callable[[], nn.Module]] = {
+    "resnet18": vision("resnet18"),
+    "resnet50": vision("resnet50"),
+    "densenet121": vision("densenet121"),
+    "googlenet": vision("googlenet", init_weights=False, dropout=0.0, dropout_aux=0.0, aux_logits=False),
+    "mobilenet_v2": vision("mobilenet_v2", dropout=0.0),
+    "mobilenet_v3_small": vision("mobilenet_v3_small", dropout=0.0),
+    "mnasnet0_5": vision("mnasnet0_5", dropout=0.0),
+    "regnet_y_400mf": vision("regnet_y_400mf"),
+    "shufflenet_v2_x0_5": vision("shufflenet_v2_x0_5"),
+    "squeezenet1_1": vision("squeezenet1_1", dropout=0.0),
+    "gpt2": gpt2,
+    "llama": llama,
+}
+
+
+def real_peak(model: nn.Module, inputs: list[Tensor]) -> int:
+    """Bytes at the peak of a real step: forward, backward, and one in-place update after the other."""
+    tracker = _Tracker(storages(model))
+    tracker.note(inputs[0])
+    with tracker:
+        loss = model(inputs.pop()).sum()
+        loss.backward()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.grad is not None:
+                    parameter.add_(parameter.grad, alpha=-1)
+    return tracker.peak
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_models_keep_and_multiply_as_torch_does(name: str) -> None:
+    torch.manual_seed(0)
+    model = MODELS[name]().train()
+    words = name in {"gpt2", "llama"}
+    cost = fxcost.analyze(model, "i64[N,S]" if words else "N,3,H,W", mode="training", check=False)
+    assert not cost.unknown_ops
+    assert cost.standing == "exact"
+    for at in TOKENS if words else SIZES:
+        x = torch.randint(0, 100, (at["N"], at["S"])) if words else torch.randn(at["N"], 3, at["H"], at["W"])
+        assert cost.saved_activations(**at) == saved_by_torch(model, (x,))
+        with FlopCounterMode(display=False) as counter:
+            loss = model(x).sum()
+            forward = counter.get_total_flops() // 2
+            loss.backward()
+        assert cost.macs_forward(**at) == forward
+        assert cost.macs_backward(**at) == counter.get_total_flops() // 2 - forward
+        model.zero_grad(set_to_none=True)
+        if name in STEPS:
+            # Torch holds what a layer saved until its bias has a gradient, too, and the loss's own gradient: 4 bytes.
+            biases = [4 * p.numel() for n, p in model.named_parameters() if n.endswith("bias")]
+            del loss
+            assert 0 <= real_peak(model, [x.clone()]) - cost.peak_memory(**at) <= 4 + max(biases)
+            model.zero_grad(set_to_none=True)
