@@ -134,7 +134,10 @@ DEPTHS = {
 DENSE_FIRST = ("first_k_dense_replace", "num_dense_layers", "moe_layer_start_index")
 """How many layers come before the first one with experts."""
 
-LEFT_OPEN = {"num_experts_per_tok": 2, "n_group": 1, "topk_group": 1}
+LEFT_OPEN: dict[str, Any] = {
+    "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1, "prediction_length": 24, "context_length": 24,
+    "vocabulary_map": {"<image>": 4},
+}  # fmt: skip
 """What some default configurations leave out, although no model can be built or run without."""
 
 
@@ -205,7 +208,12 @@ def _input_sets(model_class: Any, config: Any) -> Iterator[dict[str, Any]]:
     width = _stated(config, "hidden_size", "d_model", default=768)
     spellings: dict[str, tuple[Any, ...]] = {
         "input_ids": ("i64[N,S]",),
-        "pixel_values": (f"N,{channels},H,W", f"N,{frames},{channels},H,W", f"N,T,{channels},H,W"),
+        "pixel_values": (
+            f"N,{channels},H,W",
+            f"N,{frames},{channels},H,W",
+            f"N,T,{channels},H,W",
+            f"N,2,{channels},H,W",
+        ),
         "pixel_values_videos": (f"N,{frames},{channels},H,W",),
         "input_values": ("N,S", "N,1,S", f"N,S,{mels}", f"N,1024,{mels}"),
         "input_features": (f"N,{mels},S", f"N,S,{mels}", f"N,{mels},3000"),

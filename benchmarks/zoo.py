@@ -173,7 +173,7 @@ def summary(rows: Iterable[Row]) -> str:
     """The table of the README: what became of the models of each zoo."""
     found = list(rows)
     head = ["zoo", "models", "captured", "exact", "flagged", "unchecked", "WRONG", "unknown ops", "all symbolic"]
-    head += ["own limit", "less", "recorded", "median s", "peak MB"]
+    head += ["own limit", "less", "recorded", "fitted", "median s", "peak MB"]
     lines = [f"| {' | '.join(head)} |", f"| {' | '.join('---' for _ in head)} |"]
     for zoo in ZOOS:
         mine = [row for row in found if row["key"].startswith(f"{zoo}:") and row["outcome"] != "refused"]
@@ -185,10 +185,43 @@ def summary(rows: Iterable[Row]) -> str:
         cells: list[Any] = [zoo, len(mine), len(caught), outcomes["exact"], outcomes["flagged"], outcomes["unchecked"]]
         cells += [outcomes["WRONG"], sum(bool(row["unknown"]) for row in caught)]
         cells += [reach["all"], reach["own limit"], reach["less"], reach["recorded"]]
+        cells += [sum(row["standing"] == "fitted" for row in caught)]
         seconds = [float(row["all_s"]) for row in caught if row["all_s"]]
         memory = [int(row["peak_rss_mb"]) for row in mine if row["peak_rss_mb"]]
         cells += [f"{median(seconds):.1f}" if seconds else "-", max(memory, default=0)]
         lines.append(f"| {' | '.join(map(str, cells))} |")
+    without = Counter((row["key"].partition(":")[0], reason(row)) for row in found if not row["standing"])
+    lines += ["", "Without an answer:"] * bool(without)
+    lines += [f"- {zoo}: {why} ({count})" for (zoo, why), count in sorted(without.items())]
+    return "\n".join(lines)
+
+
+REASONS = {
+    "none of the inputs": "no inputs were found that it takes",
+    "does not run with these inputs": "no inputs were found that it takes",
+    "building the model raised": "its default configuration cannot be built",
+    "without real weights": "needs real weights, too many for this machine",
+    "stopped after": "out of time",
+    "out of memory": "out of memory",
+    "process died": "its process died",
+}
+"""What stands in an error, and what kind of failure that is."""
+
+
+def reason(row: Row) -> str:
+    """The kind of failure of a model without an answer."""
+    error = row.get("error") or ""
+    return next((kind for text, kind in REASONS.items() if text in error), error.partition(":")[0] or "unknown")
+
+
+def slowest(rows: Iterable[Row], count: int = 10) -> str:
+    """The slowest models with where their CPU seconds go."""
+    stages = ("probe_s", "export_s", "lower_s", "totals_s", "regions_s", "check_s")
+    timed = sorted((row for row in rows if row.get("all_s")), key=lambda row: -float(row["all_s"]))[:count]
+    lines = []
+    for row in timed:
+        parts = [f"{stage.removesuffix('_s')} {float(row[stage]):.1f}" for stage in stages if row.get(stage)]
+        lines.append(f"{float(row['all_s']):7.1f} s  {row['key']}  ({', '.join(parts)}; {row['nodes']} nodes)")
     return "\n".join(lines)
 
 
@@ -233,7 +266,9 @@ def main() -> None:
             todo = [s for s in todo if s.key not in known]
         sweep(todo, options.output, options.jobs, options.limit, int(options.memory * GIB), options.plain)
         tidy(options.output)
-    print(summary(read(options.output).values()))
+    rows = list(read(options.output).values())
+    print(summary(rows))
+    print(f"\nThe slowest:\n{slowest(rows)}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks._zoo_measure import COLUMNS
 from benchmarks._zoo_subjects import Subject, shallow
-from benchmarks.zoo import Running, append, freedom, read, summary, tidy
+from benchmarks.zoo import Running, append, freedom, read, reason, slowest, summary, tidy
 
 
 def row(key: str, **found: Any) -> dict[str, Any]:
@@ -101,8 +101,37 @@ def test_how_many_sizes_stayed_symbols(found: dict[str, str], expected: str) -> 
 def test_the_summary_counts_what_was_not_refused() -> None:
     blank: dict[str, Any] = {"pinned": "", "unknown": "", "outside": "", "all_s": "2.5", "peak_rss_mb": "300"}
     rows = [row("timm:a", **blank), row("timm:b", **blank | {"outcome": "WRONG", "all_s": "4.5"})]
-    rows.append({**row("timm:c", **blank), "outcome": "refused", "standing": ""})
-    assert summary(rows).splitlines()[-1] == "| timm | 2 | 2 | 1 | 0 | 0 | 1 | 0 | 2 | 0 | 0 | 0 | 3.5 | 300 |"
+    rows.append(
+        {**row("timm:c", **blank), "outcome": "refused", "standing": "", "error": "none of the inputs that ..."}
+    )
+    rows.append(row("timm:d", **blank | {"standing": "fitted", "all_s": "3.5"}))
+    lines = summary(rows).splitlines()
+    assert lines[2] == "| timm | 3 | 3 | 2 | 0 | 0 | 1 | 0 | 3 | 0 | 0 | 0 | 1 | 3.5 | 300 |"
+    assert lines[-1] == "- timm: no inputs were found that it takes (1)"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ("stopped after 400 s; TypeError: x", "out of time"),
+        ("CaptureError: x: building the model raised ValueError: y", "its default configuration cannot be built"),
+        ("SomeError: never seen", "SomeError"),
+        ("", "unknown"),
+    ],
+)
+def test_failures_are_told_apart(error: str, kind: str) -> None:
+    assert reason({"key": "timm:a", "error": error}) == kind
+
+
+def test_the_slowest_come_first_and_say_where_time_goes() -> None:
+    rows = [
+        row("timm:a", all_s="3.0", export_s="2.5", nodes="10", probe_s=""),
+        row("timm:b", all_s="9.0", export_s="8.0", check_s="0.5", nodes="20"),
+        row("timm:c", all_s=""),
+    ]
+    first, second = slowest(rows).splitlines()
+    assert first.split() == ["9.0", "s", "timm:b", "(export", "8.0,", "check", "0.5;", "20", "nodes)"]
+    assert "timm:a" in second
 
 
 def config(**values: Any) -> Any:
