@@ -9,7 +9,7 @@ import typer
 
 from fxcost.cli.analysis import check_choice
 from fxcost.cli.application import app, check_writable, complain, say, write
-from fxcost.cli.options import Accounting, Alignment, Dtype, InputMode, TimeLimit, output_to
+from fxcost.cli.options import Accounting, Alignment, At, Dtype, InputMode, TimeLimit, one_target, output_to
 
 PASSES = "cost, storage, liveness, peak, fuse, roofline, energy, schedule (moves ops), plan"
 
@@ -26,12 +26,8 @@ def opt(
     ],
     passes: Annotated[str, typer.Option("--passes", metavar="NAMES", help=f"Run in this order: {PASSES}.")],
     output: Annotated[Path | None, output_to("FILE", "The file to write; without it, print.")] = None,
-    at: Annotated[
-        str | None, typer.Option("--at", metavar="SIZES", help="Sizes for schedule and plan: N=1,H=64.")
-    ] = None,
-    target: Annotated[
-        str | None, typer.Option("--target", metavar="NAME|FILE.toml", help="The machine of roofline and energy.")
-    ] = None,
+    at: At = None,
+    target: Annotated[str | None, one_target("The machine of roofline and energy.")] = None,
     dtype: Dtype = None,
     accounting: Accounting = "eager",
     input_mode: InputMode = "freed",

@@ -63,12 +63,8 @@ Train = Annotated[
 Optimizer = Annotated[
     str | None, typer.Option("--optimizer", metavar="NAME", help="Training: state of sgd, momentum or adam.")
 ]
-Precision = Annotated[
-    str | None, typer.Option("--precision", metavar="NAME", help="Training: in fp32, bf16 or mixed.")
-]
-Rule = Annotated[
-    str | None, typer.Option("--rule", metavar="NAME", help="Training: what is kept, autograd or tinytl.")
-]
+Precision = Annotated[str | None, typer.Option("--precision", metavar="NAME", help="Training: in fp32, bf16 or mixed.")]
+Rule = Annotated[str | None, typer.Option("--rule", metavar="NAME", help="Training: what is kept, autograd or tinytl.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 5 when an operator has no cost rule.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer as JSON.")]
 _TARGET = typer.Option("--target", metavar="NAME|FILE.toml", help="A machine, see `fxcost targets`. Repeat to compare.")
@@ -83,6 +79,11 @@ TimeLimit = Annotated[
 Alignment = Annotated[
     int, typer.Option("--alignment", metavar="BYTES", min=1, help="Offsets in memory are multiples of this.")
 ]
+
+
+def one_target(what: str) -> Any:
+    """The option for a single machine."""
+    return typer.Option("--target", metavar="NAME|FILE.toml", help=what)
 
 
 def plot_to(what: str, part: str = "") -> Any:

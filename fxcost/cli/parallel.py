@@ -8,7 +8,7 @@ import typer
 
 from fxcost.cli.analysis import load_machines, widths
 from fxcost.cli.application import app, progress, say
-from fxcost.cli.options import AsJson, Asked, Dtype, takes_model
+from fxcost.cli.options import AsJson, Asked, Dtype, one_target, takes_model
 from fxcost.errors import SpecError
 
 
@@ -28,9 +28,7 @@ def parallel(
             "'layers.*.up=colwise'. Repeat for more.",
         ),
     ] = None,
-    target: Annotated[
-        str | None, typer.Option("--target", metavar="NAME|FILE.toml", help="The machine, see `fxcost targets`.")
-    ] = None,
+    target: Annotated[str | None, one_target("The machine, see `fxcost targets`.")] = None,
     goal: Annotated[
         str | None, typer.Option("--goal", metavar="NAME", help="Print the best number alone: latency or memory.")
     ] = None,
