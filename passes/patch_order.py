@@ -20,6 +20,9 @@ from fxcost.passes.schedule_problem import Block, Problem, problem_of
 from fxcost.passes.schedule_search import best_order
 from fxcost.pipeline import Facts
 
+MOST_ORDERED = 8
+"""Plans above the target that are tried in another order."""
+
 
 @dataclass(frozen=True)
 class Ordered:
@@ -33,32 +36,37 @@ class Ordered:
 def best_in_order(
     setting: Setting, facts: Facts, plans: Sequence[Plan], memory: int | None = None, time_limit: float = 5.0
 ) -> Ordered | None:
-    """Of plans with ever more MACs the one of least peak, with `memory` the first within so many bytes; None without.
+    """Of plans with ever more MACs and ever lower peaks the one of least peak, or the first within `memory` bytes.
 
-    Everything outside the stages may run in another order.
+    Everything outside the stages may run in another order. None where no plan is within the bytes.
     """
+    problem = problem_of(setting.graph, facts, setting.point, fold=False)
     best: Ordered | None = None
-    for plan in plans:
-        target = memory if memory is not None else best.plan.peak - 1 if best else plans[-1].peak
-        traced = plan.peak <= target
-        if not traced and any(own_bytes(setting, stage) > target for stage in plan.stages):
-            continue
-        found = in_best_order(setting, facts, plan, time_limit)
-        if memory is not None and found.plan.peak <= memory:
-            return found
-        if memory is None and (best is None or found.plan.peak < best.plan.peak):
+    left = 0 if _one_order(problem) else MOST_ORDERED
+    for plan in plans if memory is not None else reversed(plans):
+        target = memory if memory is not None else best.plan.peak if best else plan.peak
+        if plan.peak > target:
+            if not left or any(own_bytes(setting, stage) > target for stage in plan.stages):
+                continue
+            left -= 1
+        found = in_best_order(setting, facts, plan, time_limit, problem)
+        if memory is None and (best is None or found.plan.peak <= best.plan.peak):
             best = found
+        elif memory is not None and found.plan.peak <= memory:
+            return found
     return best
 
 
-def in_best_order(setting: Setting, facts: Facts, plan: Plan, time_limit: float = 5.0) -> Ordered:
+def in_best_order(
+    setting: Setting, facts: Facts, plan: Plan, time_limit: float = 5.0, problem: Problem | None = None
+) -> Ordered:
     """The plan with everything outside its stages in the order of least peak; as it was where none is lower.
 
-    `facts` are those of the setting's graph. Nodes of a stage stay together and in order.
+    `facts` are those of the setting's graph, `problem` is that of its nodes. Nodes of a stage stay together, in order.
     """
-    problem = problem_of(setting.graph, facts, setting.point, fold=False)
-    if all(earlier >> (op - 1) & 1 for op, earlier in enumerate(problem.before) if op):
-        return Ordered(setting, plan, plan.peak)  # each node needs the one before it: there is one order
+    problem = problem or problem_of(setting.graph, facts, setting.point, fold=False)
+    if _one_order(problem):
+        return Ordered(setting, plan, plan.peak)
     operators = _operators(setting, plan.stages)
     outcome = best_order(_contracted(setting, problem, plan.stages, operators, tiles=True), time_limit)
     # Where another order lets a stage free what it reads, its last patch may need less than counted here: the bound
@@ -84,6 +92,11 @@ def in_best_order(setting: Setting, facts: Facts, plan: Plan, time_limit: float 
     outside = [alive for k, alive in enumerate(there.alive) if k not in inside]
     peak = max([there.start, *outside, *(stage.peak for stage in stages)])
     return Ordered(there, Plan(peak, plan.macs, tuple(stages)), same.lower) if peak < plan.peak else same
+
+
+def _one_order(problem: Problem) -> bool:
+    """Each node needs the one before it."""
+    return all(earlier >> (op - 1) & 1 for op, earlier in enumerate(problem.before) if op)
 
 
 def own_bytes(setting: Setting, stage: Candidate) -> int:
