@@ -337,13 +337,18 @@ PEAKS = {  # traced and best, bytes in millions, of one image of 224 x 224: an i
     "resnet18": (64.71, 31.75),
     "alexnet": (247.24, 151.05),
     "mobilenet_v2": (86.09, 79.78),
+    "resnet50": (166.13, 95.13),
+    "googlenet": (60.54, 50.31),  # without auxiliary heads; 50.32 there, where batch norms make new statistics
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PEAKS)
 def test_best_orders_of_training_steps(name: str) -> None:
-    cost = fxcost.analyze(f"torchvision:{name}", "N,3,H,W", mode="training")
+    from torchvision import models
+
+    plain = {"init_weights": False, "aux_logits": False} if name == "googlenet" else {}
+    cost = fxcost.analyze(getattr(models, name)(**plain), "N,3,H,W", mode="training")
     at = {"N": 1, "H": 224, "W": 224}
     schedule = cost.schedule(at=at, time_limit=60)
     traced, best = PEAKS[name]
@@ -354,7 +359,11 @@ def test_best_orders_of_training_steps(name: str) -> None:
 
 @pytest.mark.slow
 def test_published_activations_by_layer() -> None:
-    """TinyTL's figures at batch 8. What torch really keeps differs: an in-place ReLU6 keeps a copy of its input."""
+    """TinyTL's figures at batch 8: 706.5 and 623.5 MB, a ratio of 1.13.
+
+    What torch really keeps differs, 687 and 895 MB: a ReLU's output is the next convolution's input, one block for both,
+    but an in-place ReLU6 keeps a copy of its own input besides.
+    """
     cost = fxcost.analyze("torchvision:resnet50", "N,3,H,W", mode="training", check=False)
     assert round(cost.saved_activations_tinytl(**RESNET50_STEP) / 1e6, 1) == 706.5
     assert round(cost.saved_activations(**RESNET50_STEP) / 1e6) == 687
@@ -363,7 +372,9 @@ def test_published_activations_by_layer() -> None:
     wide = fxcost.analyze(mobilenet_v2(width_mult=1.4), "N,3,H,W", mode="training", check=False)
     assert round(wide.saved_activations_tinytl(**RESNET50_STEP) / 1e6, 1) == 623.5
     assert round(wide.saved_activations(**RESNET50_STEP) / 1e6) == 895
-    assert round(cost.params() / wide.params(), 1) == 4.2
+    tinytl = [c.saved_activations_tinytl(**RESNET50_STEP) for c in (cost, wide)]
+    assert round(tinytl[0] / tinytl[1], 2) == 1.13
+    assert round(cost.params() / wide.params(), 1) == 4.2  # the lecture says 4.3
 
 
 def test_memory_of_the_whole_step() -> None:
