@@ -12,6 +12,7 @@ from fxcost.formulas import Formulas
 if TYPE_CHECKING:
     from fxcost.passes._patch_setting import Setting
     from fxcost.passes.patch_fields import Field
+    from fxcost.passes.patch_plan import InRoom
     from fxcost.patching import Patches
     from fxcost.query.patch_peak import PatchedPeak
     from fxcost.query.quantity import Constraint, Quantity
@@ -169,23 +170,34 @@ class InPatches(Formulas):
 
         Raises SpecError where the summary has no point.
         """
-        from fxcost.passes.patch_plan import InRoom
         from fxcost.query.fit import room_for_activations
 
         if summary.point is None:
             raise SpecError(f"patches are cut at a point: give a size for {', '.join(s.name for s in summary.symbols)}")
         plan = self.patch(summary.point, progress=progress)
-        fits = {}
-        for name, answer in summary.fits.items():
-            room = room_for_activations(answer)
-            if room is None or room[1] >= plan.plain_peak:
-                continue
+        rooms = {
+            name: room for name, answer in summary.fits.items() if (room := room_for_activations(answer)) is not None
+        }
+        tight = {name: room for name, room in rooms.items() if room[1] < plan.plain_peak}
+        return replace(summary, patches=plan, patched_fits=self.fitting_patches(tight, summary.point, progress))
+
+    def fitting_patches(
+        self,
+        rooms: Mapping[str, tuple[str, int]],
+        at: Mapping[str, int] | None = None,
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> dict[str, InRoom]:
+        """By machine the simplest patches that keep to its memory: the name of a level, and bytes."""
+        from fxcost.passes.patch_plan import InRoom
+
+        found = {}
+        for name, (level, room) in rooms.items():
             progress(f"looking for patches for {name}")
             try:
-                fits[name] = InRoom(*room, self.patches_within(room[1], summary.point))
+                found[name] = InRoom(level, room, self.patches_within(room, at))
             except Infeasible:
-                fits[name] = InRoom(*room, None)
-        return replace(summary, patches=plan, patched_fits=fits)
+                found[name] = InRoom(level, room, None)
+        return found
 
     def patched_macs(self, up_to: str, rows: int, columns: int) -> Quantity:
         """MACs of the whole run with one stage of rows x columns patches up to a node or module, as a formula in the sizes.

@@ -595,4 +595,5 @@ def test_fit_says_which_patches_are_enough() -> None:
     assert found["peak"] <= 262_144 < found["plain_peak"]
     [stage] = found["stages"]
     assert f"{stage['rows']} x {stage['rows']} patches up to {stage['up_to']}: " in text
-    assert shell(f"fit {asked} --target stm32f412 --patches --json").code == 2
+    patched = json.loads(answer(f"fit {asked} --target stm32f412 --patches --json"))["targets"]["stm32f412"]["patches"]
+    assert (patched["fits"], patched["bytes"], patched["stages"]) == (True, 262_144, [stage])

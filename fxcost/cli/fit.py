@@ -9,7 +9,6 @@ import typer
 from fxcost.cli.analysis import analyze, check_free, load_machines
 from fxcost.cli.application import app, complain, progress, say
 from fxcost.cli.options import AsJson, Asked, Dtype, NeededTargets, Strict, Tie, takes_model, wanted_symbol
-from fxcost.errors import Infeasible, SpecError
 
 
 @app.command(epilog="For example: fxcost fit torchvision:mobilenet_v2 -i N,3,H,W --target stm32h743 --activations int8")
@@ -34,22 +33,22 @@ def fit(
     from fxcost.report.fit import fit_json, fit_text
     from fxcost.report.patch import fit_line
 
-    if patches and as_json:
-        raise SpecError("--patches answers in words; `fxcost patch --memory BYTES --json` is the same as JSON")
     ties, machines = parse_ties(tie), load_machines(target, dtype)
     cost, point = analyze(asked, strict=strict)
     check_free(cost, wanted)
     answers = [cost.fit(machine, point, wanted, ties, dtype) for machine in machines]
-    say(fit_json(answers) if as_json else fit_text(cost.graph.name, answers, point))
+    if not as_json:
+        say(fit_text(cost.graph.name, answers, point))
+    rooms = {}
     for answer in answers if patches else ():
         room = room_for_activations(answer)
         if room is None:
             complain(f"{answer.target}: it is not known what memory there is for activations")
-            continue
-        with progress() as show:
-            show(f"looking for patches for {answer.target}")
-            try:
-                found = cost.patches_within(room[1], point)
-            except Infeasible:
-                found = None
-        say(fit_line(f"{cost.graph.name} on {answer.target}", *room, found))
+        else:
+            rooms[answer.target] = room
+    with progress() as show:
+        found = cost.fitting_patches(rooms, point, show)
+    if as_json:
+        say(fit_json(answers, found if patches else None))
+    for name, each in () if as_json else found.items():
+        say(fit_line(f"{cost.graph.name} on {name}", each.level, each.bytes, each.found))

@@ -9,10 +9,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from fxcost.passes.patch_plan import InRoom
 from fxcost.query.fit import FitAnswer, FitRow
 from fxcost.query.solve import Solution
 from fxcost.query.units import human
 from fxcost.report.json import compact
+from fxcost.report.patch import room_data
 from fxcost.report.solve import proof, solution_data
 from fxcost.report.terminal import for_output
 
@@ -92,9 +94,13 @@ def largest_lines(answer: FitAnswer) -> list[RenderableType]:
     return lines
 
 
-def fit_json(answers: Sequence[FitAnswer]) -> str:
-    """The answers as JSON, by target."""
-    return compact({"targets": {a.target: _plain(a) for a in answers}})
+def fit_json(answers: Sequence[FitAnswer], patched: Mapping[str, InRoom] | None = None) -> str:
+    """The answers as JSON, by target, with the patches that fit where they were asked for."""
+    found = {a.target: _plain(a) for a in answers}
+    if patched is not None:
+        for name, answer in found.items():
+            answer["patches"] = room_data(patched[name]) if name in patched else None
+    return compact({"targets": found})
 
 
 def _plain(answer: FitAnswer) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from fxcost.query.units import human
 from fxcost.report.terminal import for_output
 
 if TYPE_CHECKING:
-    from fxcost.passes.patch_plan import PatchPlan, Stage
+    from fxcost.passes.patch_plan import InRoom, PatchPlan, Stage
     from fxcost.report.summary import Summary
 
 SHOWN = 12
@@ -133,18 +133,20 @@ def report_data(summary: Summary) -> dict[str, Any]:
     """The same as plain data; empty without patches."""
     if summary.patches is None:
         return {}
-    fits = {
-        name: {
-            "level": room.level,
-            "bytes": room.bytes,
-            "fits": room.found is not None,
-            "peak": room.found and room.found.peak,
-            "macs": room.found and room.found.macs,
-            "stages": [vars(stage) for stage in room.found.stages] if room.found else [],
-        }
-        for name, room in summary.patched_fits.items()
-    }
+    fits = {name: room_data(room) for name, room in summary.patched_fits.items()}
     return {"patches": patches_data(summary.patches), "patched_fits": fits}
+
+
+def room_data(room: InRoom) -> dict[str, Any]:
+    """Whether activations fit a memory patch by patch, and how."""
+    return {
+        "level": room.level,
+        "bytes": room.bytes,
+        "fits": room.found is not None,
+        "peak": room.found and room.found.peak,
+        "macs": room.found and room.found.macs,
+        "stages": [vars(stage) for stage in room.found.stages] if room.found else [],
+    }
 
 
 def patches_data(found: PatchPlan) -> dict[str, Any]:

@@ -40,6 +40,7 @@ LINES = {
     "fit": [
         "fit DATA/resnet18.mlir --target t4 --target stm32h743",
         "fit DATA/tiny_llama.mlir --target t4 --at N=1,S=9",
+        f"fit DATA/resnet18.mlir --target stm32f412 --target t4 {AT} --patches",
     ],
     "llm": ["llm DATA/tiny_mixtral --target h100-sxm --prompt 16 --generate 4 --weights int4:32"],
     "parallel": [
