@@ -78,6 +78,8 @@ class Outcomes:
         except _Unclear:
             return call(operator, *args, **kwargs)
         writes = operator._schema.is_mutable
+        if found is None and _is_like_first(operator, args, leaves):
+            found = self.known[key] = [itemgetter(0) if writes else _fresh(leaves[0], leaves)], _ONE
         if found is not None:
             makers, shape = found
             parts = [make(leaves) for make in makers]
@@ -170,6 +172,59 @@ def _expression(size: Any) -> Any:
     return expression
 
 
+_POINTWISE = frozenset(
+    (
+        *("abs", "add", "clamp", "clamp_max", "clamp_min", "cos", "div", "elu", "erf", "exp", "gelu", "hardsigmoid"),
+        *(
+            "hardswish",
+            "hardtanh",
+            "leaky_relu",
+            "log",
+            "mish",
+            "mul",
+            "neg",
+            "relu",
+            "relu6",
+            "rsqrt",
+            "selu",
+            "sigmoid",
+        ),
+        *("silu", "sin", "softplus", "sqrt", "square", "sub", "tanh"),
+    )
+)
+"""Operators whose result has the sizes, strides and type of their one floating operand, numbers being the others."""
+
+_ONE = pytree.tree_structure(0)
+
+
+def _is_like_first(operator: Any, args: Any, leaves: list[Any]) -> bool:
+    """True where the result is certain to be like the first operand: torch takes some of these into a dozen parts."""
+    first = leaves[0] if leaves else None
+    if not isinstance(first, FakeTensor) or not first.dtype.is_floating_point or not _is_contiguous(first):
+        return False
+    if torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
+        return False
+    name = operator._schema.name.removeprefix("aten::")
+    if name == "batch_norm":
+        _, weight, bias, mean, variance, training, *_ = args
+        channels = tuple(first.shape[1:2])
+        states = [mean, variance, *(each for each in (weight, bias) if each is not None)]
+        numbers = all(isinstance(size, int) for size in channels)
+        return training is False and numbers and all(each is not None and each.shape == channels for each in states)
+    others = all(leaf is None or isinstance(leaf, bool | int | float | str) for leaf in leaves[1:])
+    return others and name.removesuffix("_") in _POINTWISE and len(operator._schema.returns) == 1
+
+
+def _is_contiguous(tensor: torch.Tensor) -> bool:
+    """True where the strides are written as those of a contiguous tensor."""
+    expected: Any = 1
+    for size, stride in zip(reversed(tensor.shape), reversed(tensor.stride()), strict=True):
+        if _expression(stride) != expected:
+            return False
+        expected = expected * _expression(size)
+    return isinstance(tensor.storage_offset(), int) and tensor.storage_offset() == 0
+
+
 Maker = Callable[[list[Any]], torch.Tensor]
 """Makes a result of the operands."""
 
@@ -188,15 +243,19 @@ def _maker(result: Any, operands: list[Any]) -> Maker:
     _described(result)
     if not isinstance(result, torch.Tensor) or result.requires_grad:
         raise _Unclear
-    rank, offset = result.ndim, result.storage_offset()
-    sizes = _sizes_like(_sizes_of(result), operands)
     for position, operand in enumerate(operands):
         if operand is result:
             return itemgetter(position)
         if isinstance(operand, torch.Tensor) and _storage(operand) == _storage(result):
-            return _view(position, rank, sizes, same_type=operand.dtype is result.dtype)
-    if not isinstance(offset, int) or offset != 0:
+            return _view(result, operands, position)
+    if not isinstance(result.storage_offset(), int) or result.storage_offset() != 0:
         raise _Unclear
+    return _fresh(result, operands)
+
+
+def _fresh(result: torch.Tensor, operands: list[Any]) -> Maker:
+    """A tensor of its own like `result`."""
+    rank, sizes = result.ndim, _sizes_like(_sizes_of(result), operands)
     make = partial(torch.empty_strided, dtype=result.dtype, device=result.device)
 
     def fresh(given: list[Any]) -> torch.Tensor:
@@ -206,10 +265,11 @@ def _maker(result: Any, operands: list[Any]) -> Maker:
     return fresh
 
 
-def _view(position: int, rank: int, sizes: Callable[[list[Any]], list[Any]], *, same_type: bool) -> Maker:
-    """A view of one operand."""
-    if not same_type:
+def _view(result: torch.Tensor, operands: list[Any], position: int) -> Maker:
+    """A view of one operand, like `result` is."""
+    if operands[position].dtype is not result.dtype:
         raise _Unclear
+    rank, sizes = result.ndim, _sizes_like(_sizes_of(result), operands)
 
     def view(given: list[Any]) -> torch.Tensor:
         found = sizes(given)

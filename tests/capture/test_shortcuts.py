@@ -58,6 +58,28 @@ class Views(nn.Module):
         return tuple(found)
 
 
+class Pointwise(nn.Module):
+    """Operators on one tensor: contiguous, transposed, channels last, of integers, in half precision, with sizes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(4)
+        self.plain = nn.BatchNorm2d(4, affine=False)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        found = []
+        for each in (x, x.transpose(2, 3), x.to(memory_format=torch.channels_last), x[:, :, 1:], x.half()):
+            found += [
+                functional.gelu(each),
+                functional.hardtanh(each, 0, 6),
+                each.clamp(0, 1) + 1,
+                each * each.shape[3],
+            ]
+            found += [functional.silu(each.clone(), inplace=True), each.sigmoid().mul_(2), functional.leaky_relu(each)]
+        found += [self.norm(x), self.plain(x.transpose(2, 3)), (x > 0).to(torch.int64) * 2, x.abs().sqrt().div(2)]
+        return tuple(found)
+
+
 class Decided(nn.Module):
     """Sizes that only the data decides: two results of the same question differ."""
 
@@ -87,6 +109,7 @@ CASES: dict[str, tuple[Any, tuple[str, ...], tuple[tuple[int, ...], ...]]] = {
     "convolutions": (Convolutions, ("N,8,H,W",), ((2, 8, 16, 18),)),
     "attention": (attention, ("N,S,16",), ((3, 7, 16),)),
     "views": (Views, ("N,6,S",), ((2, 6, 5),)),
+    "pointwise": (Pointwise, ("N,4,H,W",), ((2, 4, 6, 8),)),
     "decided": (Decided, ("N,S", "N,S"), ((2, 3), (2, 3))),
     "settings": (Settings, ("N,8",), ((3, 8),)),
     "lstm": (lambda: nn.LSTM(8, 4, 2, batch_first=True), ("N,S,8",), ((2, 5, 8),)),
@@ -138,7 +161,7 @@ def test_the_program_is_the_same(case: str, monkeypatch: pytest.MonkeyPatch) -> 
     assert str(short.origin.program.range_constraints) == str(plain.origin.program.range_constraints)
 
 
-@pytest.mark.parametrize("case", ["convolutions", "attention", "views"])
+@pytest.mark.parametrize("case", ["convolutions", "attention", "views", "pointwise"])
 def test_the_program_runs(case: str) -> None:
     build, specs, sizes = CASES[case]
     model = build().eval()
