@@ -306,7 +306,8 @@ def _rungs(request: Request, probed: Probed) -> Iterator[Rung]:
     everything = {n: pinned.get(n, "no symbolic capture succeeded") for n in request.symbols}
     yield Rung("static", everything, base)
     if request.device != "meta" and request.fakes is None:
-        yield Rung("draft: branches on data as the example takes them", pinned, base, draft=True)
+        # Here values matter: what stands in for a tensor's values would decide the branches.
+        yield Rung("draft: branches on data as the example takes them", pinned, base, open_tensors=False, draft=True)
 
 
 def guard_free() -> AbstractContextManager[Any]:

@@ -1,4 +1,8 @@
-"""Sizes that a model puts into a tensor stay symbols: `torch.tensor([height, width])` would turn them into numbers."""
+"""Sizes that a model puts into a tensor stay symbols: `torch.tensor([height, width])` would turn them into numbers.
+
+So would `torch.linspace(0, 1, width)`, whose number of steps torch declares as a plain integer. For a trace, which has no
+values, `arange` makes the same tensor: as many numbers, each written once.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from torch.utils import _pytree as pytree
 
 
 class SizesInTensors(TorchFunctionMode):
-    """Builds tensors of lists that hold symbolic integers from one small tensor for each."""
+    """Builds tensors of lists that hold symbolic integers from one small tensor for each, and ranges of symbolic length."""
 
     def __torch_function__(
         self,
@@ -27,6 +31,8 @@ class SizesInTensors(TorchFunctionMode):
         given = dict(kwargs or {})
         if function in (torch.tensor, torch.as_tensor) and args and _symbolic(args[0]):
             return _built(args[0], given.get("dtype") or _dtype(args[0]), given.get("device"))
+        if function in (torch.linspace, torch.logspace) and _between(args, given):
+            return _range(args, given)
         return function(*args, **given)
 
 
@@ -54,6 +60,20 @@ def _symbolic(data: Any) -> bool:
     leaves = pytree.tree_leaves(data)
     numbers = all(isinstance(leaf, bool | int | float | torch.SymInt | torch.SymFloat) for leaf in leaves)
     return numbers and any(isinstance(leaf, torch.SymInt | torch.SymFloat) for leaf in leaves)
+
+
+def _between(args: tuple[Any, ...], given: Mapping[str, Any]) -> bool:
+    """True for ends or a number of steps that a size decides; ends that are tensors are left alone."""
+    asked = [*args[:3], *(given[name] for name in ("start", "end", "steps") if name in given)]
+    return any(isinstance(each, torch.SymInt | torch.SymFloat) for each in asked) and not any(
+        isinstance(each, Tensor) for each in asked
+    )
+
+
+def _range(args: tuple[Any, ...], given: Mapping[str, Any]) -> Tensor:
+    steps = args[2] if len(args) > 2 else given.get("steps", 100)
+    dtype = given.get("dtype") or torch.get_default_dtype()
+    return torch.arange(steps, dtype=dtype, device=given.get("device"))
 
 
 def _dtype(data: Any) -> torch.dtype:

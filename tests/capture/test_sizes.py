@@ -31,6 +31,24 @@ def test_sizes_in_tensors_stay_symbols() -> None:
     assert cost.output_bytes(N=2, H=5, W=7) == 4 * 70
 
 
+class Coordinates(nn.Module):
+    """Places of pixels between given ends, as positions of detection transformers are made."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = torch.linspace(0.5, x.shape[1] - 0.5, x.shape[1], device=x.device)
+        columns = torch.linspace(0, 1, steps=x.shape[2])
+        return x * rows[:, None] + columns
+
+
+def test_as_many_steps_as_a_size_stay_a_symbol() -> None:
+    cost = fxcost.analyze(Coordinates(), "N,H,W")
+    assert str(cost.standing) == "exact"
+    assert not cost.fixed_dims
+    n, h, w = 3, 5, 7
+    # two ranges, the product and the sum
+    assert cost.activation_bytes(N=n, H=h, W=w) == 4 * (h + w + 2 * n * h * w)
+
+
 class ReadsBack(nn.Module):
     """Takes the number out of the tensor again, which only a constant tensor allows in a trace."""
 
