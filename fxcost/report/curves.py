@@ -15,7 +15,7 @@ from fxcost.query.sampled import comparison_curves, crossover_formulas, crossove
 from fxcost.query.spans import union
 from fxcost.query.sweep import Sweep
 from fxcost.query.units import seconds
-from fxcost.report.pictures import figure, save, stacked
+from fxcost.report.pictures import figure, save, stacked, titled
 
 FIRST, SECOND, MARK = "#0072b2", "#d55e00", "#555555"  # told apart by people who see no red or green, too
 MOST_MARKS = 12
@@ -60,7 +60,9 @@ def draw_crossovers(model: str, answers: Sequence[Crossover], path: Path) -> Non
     picture, stack = stacked(8, 4 if len(answers) == 1 else 3, len(answers))
     for axes, found in zip(stack, answers, strict=True):
         _sides(axes, found, end)
-        axes.set_title(f"{model}: {found.name} on {found.target}{_given(found)}", loc="left", fontsize=10, pad=32)
+        axes.set_title(
+            f"{titled(model)}: {titled(found.name)} on {found.target}{_given(found)}", loc="left", fontsize=10, pad=32
+        )
     stack[-1].set_xlabel(answers[-1].wrt)
     save(picture, path)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from fxcost.errors import SpecError
 from fxcost.query.units import human
 from fxcost.report.characters import shortened
-from fxcost.report.pictures import figure, save
+from fxcost.report.pictures import figure, save, titled
 from fxcost.report.summary import Summary
 
 COLOUR = "#0072b2"
@@ -43,7 +43,9 @@ def draw_memory(summary: Summary, path: Path) -> None:
         arrowprops={"arrowstyle": "-", "color": COLOUR, "linewidth": 0.7},
     )
     at = ", ".join(f"{name}={size}" for name, size in (summary.point or {}).items())
-    axes.set_title(f"{summary.model}: activations in memory{f' at {at}' if at else ''}", loc="left", fontsize=11)
+    axes.set_title(
+        f"{titled(summary.model)}: activations in memory{f' at {at}' if at else ''}", loc="left", fontsize=11
+    )
     axes.set_xlabel("step (one operator each, in traced order)")
     axes.set_ylabel("MB alive (10^6 bytes)")
     axes.set_xlim(-1.5, max(1.5, len(alive) - 1.5))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fxcost.passes.memory_plan import Plan
 from fxcost.query.units import human
-from fxcost.report.pictures import figure, save
+from fxcost.report.pictures import figure, save, titled
 
 COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#8a8a8a")
 NAMED, STANDING = 0.03, 0.012
@@ -47,7 +47,7 @@ def draw_plan(found: Plan, path: Path, title: str = "memory plan") -> None:
     axes.set_xlim(begin, end)
     axes.set_ylim(0, 1.08 * max(found.height, 1))
     proven = "optimal" if found.optimal else f"not proven best: {found.stopped}"
-    axes.set_title(f"{title}: {human(found.height, 'bytes')} ({proven})")
+    axes.set_title(f"{titled(title)}: {human(found.height, 'bytes')} ({proven})")
     axes.set_xlabel("time")
     axes.set_ylabel("address")
     axes.yaxis.set_major_formatter(lambda address, _: human(address, "bytes"))

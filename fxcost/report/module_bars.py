@@ -11,8 +11,8 @@ from fxcost.ir.expr import Expr
 from fxcost.query.breakdown import ModuleRow
 from fxcost.query.units import human
 from fxcost.report.arrange import SORTS, module_tree
-from fxcost.report.characters import shortened
-from fxcost.report.pictures import panels, save
+from fxcost.report.characters import printable, shortened
+from fxcost.report.pictures import panels, save, titled
 from fxcost.report.summary import Summary
 
 PANELS: Mapping[str, tuple[str, str, str]] = {
@@ -92,8 +92,8 @@ def draw_modules(summary: Summary, path: Path) -> None:
         each.set_title(f"{title}: {human(total, unit)}", loc="left", fontsize=10)
         each.set_xticks([])
         each.spines["bottom"].set_visible(False)
-    axes[0].set_yticks(places, [shortened(bar.path, LONGEST_NAME) + bar.note for bar in found], fontsize=8)
+    axes[0].set_yticks(places, [printable(shortened(bar.path, LONGEST_NAME)) + bar.note for bar in found], fontsize=8)
     axes[0].invert_yaxis()  # the first module on top
     at = ", ".join(f"{name}={size}" for name, size in (summary.point or {}).items())
-    made.suptitle(f"{summary.model}{f' at {at}' if at else ''}", fontsize=11)
+    made.suptitle(f"{titled(summary.model)}{f' at {at}' if at else ''}", fontsize=11)
     save(made, path)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 from fxcost.errors import SpecError
+from fxcost.report.characters import printable, shortened
 from fxcost.report.files import whole
 
 ENDINGS = (".png", ".svg", ".pdf")
+LONGEST_NAME = 60
 
 
 def check_picture(path: Path) -> None:
@@ -51,18 +54,25 @@ def panels(width: float, height: float, columns: int) -> tuple[Any, list[Any]]:
     return made, found
 
 
+def titled(model: str) -> str:
+    """A model's name in what a title has room for: a path may be any length."""
+    return printable(shortened(model, LONGEST_NAME))
+
+
 def save(made: Any, path: Path) -> None:
     """Write a figure whole, in the format of the name's ending; the same figure gives the same bytes."""
     import matplotlib as mpl
 
     check_picture(path)
     _read_literally(made)
-    with whole(path) as beside, mpl.rc_context({"svg.hashsalt": "fxcost", "svg.fonttype": "none"}):
+    quiet = warnings.catch_warnings()
+    with whole(path) as beside, quiet, mpl.rc_context({"svg.hashsalt": "fxcost", "svg.fonttype": "none"}):
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box stands for it; an SVG has the character
         made.savefig(beside, format=path.suffix.lower()[1:], dpi=150, metadata=_dateless(path))
 
 
 def _read_literally(made: Any) -> None:
-    """Dollar signs in a model's names begin no formula; the powers of ten along logarithmic axes are formulas."""
+    """Dollar signs in names begin no formula, and controls control nothing; powers of ten along axes are formulas."""
     from matplotlib.text import Text
 
     powers = {
@@ -75,6 +85,7 @@ def _read_literally(made: Any) -> None:
     for text in made.findobj(Text):
         if text not in powers:
             text.set_parse_math(False)
+            text.set_text(printable(text.get_text()))
 
 
 def _dateless(path: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any, Final
 from fxcost.errors import SpecError
 from fxcost.passes.estimate import Estimate, NodeTime
 from fxcost.query.units import human, seconds
-from fxcost.report.pictures import figure, save
+from fxcost.report.pictures import figure, save, titled
 from fxcost.target import Target
 
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -107,7 +107,7 @@ def roofline_picture(model: str, estimate: Estimate, path: Path) -> None:
     _ops(axes, drawn)
     at = ", ".join(f"{name}={size}" for name, size in estimate.at.items())
     whole = estimate.roofline if isinstance(estimate.roofline, float) else 0.0
-    axes.set_title(f"{model} on {estimate.target.name}" + (f" at {at}" if at else ""), loc="left", fontsize=11)
+    axes.set_title(f"{titled(model)} on {estimate.target.name}" + (f" at {at}" if at else ""), loc="left", fontsize=11)
     axes.set_xlabel("operations per byte")
     axes.set_ylabel("operations per second (roofline)")
     note = f"area: time of the op; in all {seconds(whole)}"

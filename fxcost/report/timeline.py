@@ -10,7 +10,7 @@ from fxcost.ir.graph import Graph
 from fxcost.passes.schedule import BestOrder
 from fxcost.passes.timeline import Timeline
 from fxcost.query.units import human
-from fxcost.report.pictures import figure, save
+from fxcost.report.pictures import figure, save, titled
 
 OWNERS = 4
 """Blocks named at a peak; the rest is summed up."""
@@ -38,7 +38,7 @@ def draw_schedule(graph: Graph, found: BestOrder, at: str, timelines: Mapping[st
     )
     if best.highest is not None:
         _name_owners(axes, best, best.highest)
-    axes.set_title(f"{graph.name}: activations in memory{f' at {at}' if at else ''}")
+    axes.set_title(f"{titled(graph.name)}: activations in memory{f' at {at}' if at else ''}")
     axes.set_xlabel("step (one operator each)")
     axes.set_ylabel("MB alive (10^6 bytes)")
     axes.set_ylim(0, 1.4 * traced.peak / 1e6)

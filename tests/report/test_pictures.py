@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -14,7 +16,7 @@ from fxcost.query.sampled import crossover_formulas, crossover_sizes
 from fxcost.report.arrange import SORTS
 from fxcost.report.live_memory import draw_memory
 from fxcost.report.module_bars import PANELS, bars, draw_modules
-from fxcost.report.pictures import figure, save
+from fxcost.report.pictures import figure, save, titled
 from tests.support.commands import DATA, Ran, run, shell
 
 POINT = {"N": 1, "H": 224, "W": 224}
@@ -89,6 +91,21 @@ def test_names_with_dollars_are_shown_as_they_are(tmp_path: Path) -> None:
     text = (tmp_path / "names.svg").read_text()
     assert all(name in text for name in ("a$b_c$d\\alpha", "$x$"))
     assert text.count("<tspan") >= 4, "powers of ten are typeset: ten, and a raised number"
+
+
+def test_names_of_any_length_and_any_characters(tmp_path: Path) -> None:
+    name = "/a/path/of/many/folders" * 9 + "/日本語\x1b[31m.py:factory"
+    made, axes = figure(4, 3)
+    axes.set_title(titled(name))
+    axes.set_ylabel("\x00 bytes")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        save(made, tmp_path / "names.png")
+        save(made, tmp_path / "names.svg")
+    text = ElementTree.fromstring((tmp_path / "names.svg").read_bytes()).itertext()
+    assert "\\x00 bytes" in "".join(text)
+    assert len(titled(name)) <= 64
+    assert titled("torchvision:mobilenet_v2") == "torchvision:mobilenet_v2"
 
 
 # -- crossovers ------------------------------------------------------------------------------------------------------
