@@ -1,7 +1,8 @@
 """Sizes that a model puts into a tensor stay symbols: `torch.tensor([height, width])` would turn them into numbers.
 
-So would `torch.linspace(0, 1, width)`, whose number of steps torch declares as a plain integer. For a trace, which has no
-values, `arange` makes the same tensor: as many numbers, each written once.
+So would `torch.linspace(0, 1, width)`, whose number of steps torch declares as a plain integer, and frequencies and
+windows of so many entries. For a trace, which has no values, `arange` makes the same tensor: as many numbers, each written
+once.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ class SizesInTensors(TorchFunctionMode):
         if function in (torch.tensor, torch.as_tensor) and args and _symbolic(args[0]):
             return _built(args[0], given.get("dtype") or _dtype(args[0]), given.get("device"))
         if function in (torch.linspace, torch.logspace) and _between(args, given):
-            return _range(args, given)
+            return _range(args[2] if len(args) > 2 else given.get("steps", 100), given)
+        length = _LENGTHS.get(function)
+        if length is not None and args and isinstance(args[0], torch.SymInt):
+            return _range(length(args[0]), given)
         return function(*args, **given)
 
 
@@ -70,8 +74,19 @@ def _between(args: tuple[Any, ...], given: Mapping[str, Any]) -> bool:
     )
 
 
-def _range(args: tuple[Any, ...], given: Mapping[str, Any]) -> Tensor:
-    steps = args[2] if len(args) > 2 else given.get("steps", 100)
+_LENGTHS: Mapping[Callable[..., Any], Callable[[Any], Any]] = {
+    torch.fft.fftfreq: lambda size: size,
+    torch.fft.rfftfreq: lambda size: size // 2 + 1,
+    torch.hann_window: lambda size: size,
+    torch.hamming_window: lambda size: size,
+    torch.blackman_window: lambda size: size,
+    torch.bartlett_window: lambda size: size,
+    torch.kaiser_window: lambda size: size,
+}
+"""How long the result is of functions whose first argument torch declares as a plain integer."""
+
+
+def _range(steps: Any, given: Mapping[str, Any]) -> Tensor:
     dtype = given.get("dtype") or torch.get_default_dtype()
     return torch.arange(steps, dtype=dtype, device=given.get("device"))
 

@@ -40,7 +40,8 @@ def sampled(x: Tensor) -> Tensor:
 def spectrum(x: Tensor) -> Tensor:
     """A filter in the frequency domain, back in the size it came in."""
     waves = torch.fft.rfft2(x)
-    return torch.fft.irfft2(waves * torch.complex(waves.real, -waves.imag), s=x.shape[-2:])
+    back: Tensor = torch.fft.irfft2(waves * torch.complex(waves.real, -waves.imag), s=x.shape[-2:])
+    return back
 
 
 def scattered(x: Tensor) -> Tensor:
