@@ -45,6 +45,7 @@ class InTraining(Formulas):
         if budget is not None and budget < 0:
             raise SpecError(f"budget={budget}: expected zero bytes or more")
         here, point = self._within(self._point(at or {}))
+        here = replace(here, options=replace(here.options, rule="autograd"))  # plans are about what torch keeps
         plans = plans_of(here.graph, here.facts, point, of, progress)
         index = plans.free if budget is None else plans.within(budget)
         if index is None:

@@ -76,7 +76,11 @@ def recompute_problem(graph: Graph, facts: Facts, point: Mapping[str, int]) -> P
     if any(number is None for number in numbers):
         raise SpecError("recomputation is planned at a point: give every symbol a size (at=..., --at)")
     known = [number or 0 for number in numbers]
-    sizes, counts = tuple(known[: len(own)]), known[len(own) :]
+    inputs = {value.id for value in graph.inputs} if facts.options.inputs == "excluded" else set()
+    sizes, counts = (
+        tuple(0 if root in inputs else size for root, size in zip(own, known, strict=False)),
+        known[len(own) :],
+    )
     barred = _barred(graph, roots)
     operators = []
     for position, node in enumerate(graph.nodes):

@@ -18,6 +18,7 @@ from fxcost.ir.verify import verify
 from fxcost.passes.recompute import frontier
 from fxcost.passes.recompute_plan import Plans, plans_of
 from fxcost.passes.recompute_problem import Problem
+from fxcost.pipeline import Options
 
 N = symbol("N")
 
@@ -138,6 +139,24 @@ def test_a_plan_is_what_the_graph_under_it_costs(kinds: list[tuple[str, int]], o
         assert max(found.kept, found.peak) <= max(
             found.plain["saved_activations"], found.plain["peak_memory"], found.peak
         )
+
+
+@pytest.mark.parametrize("inputs", ["freed", "held", "excluded"])
+@pytest.mark.parametrize("of", ["saved_activations", "peak_memory"])
+def test_plans_follow_what_is_counted(inputs: str, of: str) -> None:
+    """Other inputs in memory, narrower activations, the other rule: plan and graph agree in each (`recompute` checks)."""
+    graph = step([("product", 24, 0), ("pointwise", 24, 1), ("product", 8, 2), ("product", 64, 3), ("product", 8, 4)])
+    for options in (
+        Options(inputs=inputs),
+        Options(inputs=inputs, activations="bf16"),
+        Options(inputs=inputs, rule="tinytl"),
+    ):
+        cost = Cost(graph, options, "training")
+        for budget in cost.recompute(at={"N": 6}, of=of).plans.bytes:
+            found = cost.recompute(budget, {"N": 6}, of=of)
+            assert found.peak == found.plans.curves.peak(found.plans.again(found.index))
+    with pytest.raises(SpecError, match="eager execution alone"):
+        Cost(graph, Options(accounting="inplace"), "training").recompute(at={"N": 6}, of=of)
 
 
 def test_few_labels_and_sets_are_bounded_from_below(monkeypatch: pytest.MonkeyPatch) -> None:
