@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parents[1] / "examples"
 SLOW = {  # captures of 32 layers and of 26 blocks; torch's compiler; two exports
     *("04_language_model.py", "07_design_space.py"),
     *("12_torch_compile.py", "13_saved_program.py"),
-    *("17_budgets.py", "18_patches.py", "20_training.py"),
+    *("17_budgets.py", "18_patches.py", "20_training.py", "22_several_devices.py"),
 }
 NEEDS = {"19_executorch.py": "executorch"}  # packages that few machines have: without one, an example says so
 
@@ -43,6 +43,16 @@ PRINTED = {
         "9.28% more MACs",  # published: 10 to 17 %
         "387,840 bytes, predicted 387,840",
         "same result: True",
+    ],
+    "22_several_devices.py": [
+        "857,759,744 parameters",  # 2*8192*8192 + 2*8192*1024 + 3*8192*28672 + 3*8192 of norms + 256*8192
+        "107,241,472 parameters",  # an eighth of all but the norms, which everybody has
+        "one of 8 sends 86016*S bytes",  # three all-reduces of S*8192 in two bytes, 2 * 7/8 of each
+        "176,160,768 bytes sent",  # 86,016 * 2,048
+        "fastest: 8",
+        "from 3,788,571 bytes on: ring",  # (14 - 1) * 3.4 us * 450 GB/s / (7 - 7/4)
+        "one sends 58,720,256 bytes",  # 2 all-to-alls of 2,048 * 2 rows of 4,096 in two bytes, 7/8 of each
+        "where S%4 == 0",  # 2*S rows for 8 devices
     ],
     "02_resnet_vs_mobilenet.py": [
         "1,505,280 B",  # published for TFLite; 112^2 x 96 + 56^2 x 96

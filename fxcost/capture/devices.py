@@ -40,7 +40,7 @@ from fxcost.ir.specs import TensorSpec
 from fxcost.ir.symbols import SymbolInfo
 
 RUNG = "one device of several, traced below DTensor"
-ATTEMPTS = 4
+ATTEMPTS = 6
 """Sizes to trace at that are tried."""
 
 

@@ -98,6 +98,9 @@ class ExpertsByExpert(ExpertsStyle):
 
 
 def _exchanged(rows: torch.Tensor, mesh: DeviceMesh) -> torch.Tensor:
+    """As many rows to each device and from each."""
+    if rows.shape[0] % mesh.size():
+        raise ValueError(f"{rows.shape[0]} routed tokens are not shared out evenly among {mesh.size()} devices")
     found: torch.Tensor = collectives.wait_tensor(collectives.all_to_all_single(rows, None, None, mesh.get_group()))
     return found
 

@@ -55,6 +55,6 @@ def _resolved(name: str) -> Any:
     from torch.distributed import distributed_c10d
 
     try:
-        return distributed_c10d._resolve_process_group(name)  # type: ignore[attr-defined]
+        return distributed_c10d._resolve_process_group(name)  # type: ignore[attr-defined, arg-type]
     except (RuntimeError, ValueError, KeyError):
         return None

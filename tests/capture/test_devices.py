@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
 import torch.distributed as dist
@@ -28,7 +31,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """A block's second half."""
-        return x + self.down(torch.relu(self.up(x)))
+        made: Tensor = self.down(torch.relu(self.up(x)))
+        return x + made
 
 
 @pytest.mark.parametrize("devices", [1, 2, 4, 8])
@@ -125,8 +129,6 @@ def test_none_that_fits_is_said() -> None:
     estimate = found.rows[0].estimate
     assert estimate is not None
     full = Check("weights", "hbm3", estimate.fits.rows[0].need_bytes, 1)
-    from dataclasses import replace
-
     small = replace(estimate, fits=replace(estimate.fits, rows=(full,)))
     nowhere = Degrees(found.model, found.plan, found.at, (replace(found.rows[0], estimate=small),), found.target)
     for goal in ("memory", "latency"):
@@ -140,7 +142,7 @@ def test_none_that_fits_is_said() -> None:
 class Summed(nn.Module):
     """A collective in a model's own code."""
 
-    def __init__(self, group: object) -> None:
+    def __init__(self, group: Any) -> None:
         super().__init__()
         self.fc, self.group = nn.Linear(16, 8), group
 
@@ -166,7 +168,7 @@ def test_an_exported_program_with_a_collective() -> None:
 def test_without_collectives_there_is_no_such_quantity() -> None:
     cost = fxcost.analyze(nn.Linear(4, 4), "N,4", check=False)
     assert "wire_bytes" not in cost.quantities
-    with pytest.raises(fxcost.errors.UnknownName, match="holds no collective"):  # type: ignore[attr-defined]
+    with pytest.raises(fxcost.errors.UnknownName, match="holds no collective"):
         cost.total("wire_bytes")
 
 

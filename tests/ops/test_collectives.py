@@ -27,7 +27,7 @@ def counted(kind: str, algorithm: str, devices: int, elements: int) -> Network:
     match kind, algorithm:
         case "all_reduce", "ring":
             held = [{p: frozenset({d}) for p in range(devices)} for d in range(devices)]
-            made = Network(devices, lambda p: pieces[p], held).run(network.ring_all_reduce(devices))  # type: ignore[index]
+            made = Network(devices, lambda p: pieces[p], held).run(network.ring_all_reduce(devices))
             assert all(made.holdings[d][p] == everybody for d in range(devices) for p in range(devices))
         case "all_reduce", "tree":
             made = Network(devices, lambda _: elements, [{0: frozenset({d})} for d in range(devices)])
@@ -39,14 +39,14 @@ def counted(kind: str, algorithm: str, devices: int, elements: int) -> Network:
             assert all(frozenset().union(*held.values()) == everybody for held in made.holdings)
         case "reduce_scatter", "ring":
             held = [{p: frozenset({d}) for p in range(devices)} for d in range(devices)]
-            made = Network(devices, lambda p: pieces[p], held).run(network.ring_reduce_scatter(devices))  # type: ignore[index]
+            made = Network(devices, lambda p: pieces[p], held).run(network.ring_reduce_scatter(devices))
             assert all(made.holdings[d][(d + 1) % devices] == everybody for d in range(devices))
         case "all_gather", "ring":
             held = [{d: frozenset({d})} for d in range(devices)]
-            made = Network(devices, lambda p: pieces[p], held).run(network.ring_all_gather(devices))  # type: ignore[index]
+            made = Network(devices, lambda p: pieces[p], held).run(network.ring_all_gather(devices))
             assert all(sorted(held) == list(range(devices)) for held in made.holdings)
         case (("reduce_scatter" | "all_gather"), "direct"):
-            made = Network(devices, lambda p: pieces[p], [{d: frozenset({d})} for d in range(devices)])  # type: ignore[index]
+            made = Network(devices, lambda p: pieces[p], [{d: frozenset({d})} for d in range(devices)])
             made.run(network.direct_all_reduce(devices))
             assert all(sorted(held) == list(range(devices)) for held in made.holdings)
         case "all_to_all", _:
@@ -59,7 +59,7 @@ def counted(kind: str, algorithm: str, devices: int, elements: int) -> Network:
             assert all((o, d) in made.holdings[d] for d in range(devices) for o in range(devices))
         case "broadcast", "ring":
             held = [dict.fromkeys(range(devices), everybody) if d == 0 else {} for d in range(devices)]
-            made = Network(devices, lambda p: pieces[p], held).run(network.chain_broadcast(devices))  # type: ignore[index]
+            made = Network(devices, lambda p: pieces[p], held).run(network.chain_broadcast(devices))
             assert all(sorted(held) == list(range(devices)) for held in made.holdings)
         case "broadcast", "tree":
             made = Network(devices, lambda _: elements, [{0: everybody} if d == 0 else {} for d in range(devices)])

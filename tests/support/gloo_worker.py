@@ -97,7 +97,7 @@ def main(rank: int, devices: int, folder: str, name: str, batch: int, length: in
 
     torch.set_num_threads(1)
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    store = dist.FileStore(str(Path(folder) / "store"), devices)
+    store = dist.FileStore(str(Path(folder) / "store"), devices)  # type: ignore[attr-defined]
     dist.init_process_group("gloo", rank=rank, world_size=devices, store=store)
     mesh = init_device_mesh("cpu", (devices,))
     torch.manual_seed(0)

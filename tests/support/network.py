@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
-Piece = tuple[int, ...] | int
-Holdings = list[dict[Piece, frozenset[int]]]
+Piece = Any
+Holdings = list[dict[Any, frozenset[int]]]
 
 
 @dataclass(frozen=True)

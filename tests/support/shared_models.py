@@ -29,4 +29,5 @@ def make(name: str, device: str = "meta") -> nn.Module:
         "mixtral": lambda: MixtralForCausalLM(MixtralConfig(**sizes, **experts)),
     }
     with torch.device(device):
-        return makers[name]().eval()  # type: ignore[no-untyped-call]
+        made: nn.Module = makers[name]()
+    return made.eval()
