@@ -9,13 +9,13 @@ rows for the one, rows of their own columns for the others (line buffers, piece 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from fxcost.ops.locality import Axis, Local
-from fxcost.passes._patch_setting import Numbers, Setting
+from fxcost.passes._patch_setting import Numbers, Setting, Shape
 
 BORDER, RUN, JOIN, KEEP = range(4)
 """Moments of one call: its border is laid around the tile, it runs, kept parts join it, parts are kept for later."""
@@ -195,18 +195,20 @@ class Sweep:
         for value in writes:  # who reads the operand afterwards reads what is written now
             if value in self.need:
                 other = self.need[value]
-                need = other if need is None else (hull(need[0], other[0]), hull(need[1], other[1]))
+                need = _hulls(need, other)
         if stored:
             if shape.rows < self.grid.rows or shape.columns < self.grid.columns:
                 return self._fails(f"{node.name}: {shape.rows} x {shape.columns} places cannot be cut {self.grid}")
-            own = part(shape.rows, self.grid.rows), part(shape.columns, self.grid.columns)
-            need = own if need is None else (hull(need[0], own[0]), hull(need[1], own[1]))
+            along = part(shape.rows, self.grid.rows)
+            square = (shape.rows, self.grid.rows) == (shape.columns, self.grid.columns)
+            own = along, along if square else part(shape.columns, self.grid.columns)
+            need = _hulls(need, own)
         if need is None:
             return self._fails(f"{node.name}: nothing reads it")
         made = need
         joined = np.zeros(self.patches, dtype=bool)
         if self.grid.cached:
-            made = _not_kept(need[0]), _not_kept(need[1])
+            made = _both(need, _not_kept)
             joined = np.logical_or.outer(made[0][0] > need[0][0], made[1][0] > need[1][0]).ravel()
             if any((span[0] >= span[1]).any() for span in made):
                 return self._fails(f"{node.name}: a patch would make nothing of it")
@@ -248,20 +250,11 @@ class Sweep:
                 self._use(operand, MOMENTS * position + RUN)
                 continue
             shape = setting.shapes[operand]
-            cuts = (
-                cut_of(local.axes[0], made[0], shape.rows, closed=self.grid.cached),
-                cut_of(local.axes[1], made[1], shape.columns, closed=self.grid.cached),
-            )
-            if cuts[0] is None or cuts[1] is None:
+            found = self._cuts(local, made, shape)
+            if found is None:
                 return None
-            cut = cuts[0], cuts[1]
-            explicit = (
-                explicit_border(local, local.axes[0], cut[0], made[0]),
-                explicit_border(local, local.axes[1], cut[1], made[1]),
-            )
-            known = self.need.get(operand)
-            spans = cut[0].span, cut[1].span
-            self.need[operand] = spans if known is None else (hull(known[0], spans[0]), hull(known[1], spans[1]))
+            cut, explicit = found
+            self.need[operand] = _hulls(self.need.get(operand), (cut[0].span, cut[1].span))
             bordered = (explicit[0][:, None] | explicit[1][None, :]).ravel()
             bordered &= not setting.direct
             self._use(operand, MOMENTS * position + np.where(bordered, BORDER, RUN))
@@ -274,6 +267,23 @@ class Sweep:
                 self._pile((MOMENTS * position + BORDER, self._moment(position, RUN), size))
             result = result or (cut, explicit)
         return result
+
+    def _cuts(
+        self, local: Local, made: tuple[Span, Span], shape: Shape
+    ) -> tuple[tuple[Cut, Cut], tuple[Flags, Flags]] | None:
+        """What is read along rows and columns, and where it needs a border; once where both are the same."""
+        sizes = shape.rows, shape.columns
+        found: list[tuple[Cut, Flags]] = []
+        for axis, span, size in zip(local.axes, made, sizes, strict=True):
+            if found and made[0] is made[1] and local.axes[0] == local.axes[1] and sizes[0] == sizes[1]:
+                found.append(found[0])
+                break
+            cut = cut_of(axis, span, size, closed=self.grid.cached)
+            if cut is None:
+                return None
+            found.append((cut, explicit_border(local, axis, cut, span)))
+        (rows, above), (columns, beside) = found
+        return (rows, columns), (above, beside)
 
     def _whole_bytes(self, value: str) -> int:
         setting, shape = self.setting, self.setting.shapes[value]
@@ -394,6 +404,20 @@ class Sweep:
             tuple(value for value, _ in outputs),
             tuple(after for _, after in outputs),
         )
+
+
+def _hulls(one: tuple[Span, Span] | None, other: tuple[Span, Span]) -> tuple[Span, Span]:
+    """The hulls along rows and columns."""
+    if one is None:
+        return other
+    rows = hull(one[0], other[0])
+    return rows, rows if one[0] is one[1] and other[0] is other[1] else hull(one[1], other[1])
+
+
+def _both(spans: tuple[Span, Span], change: Callable[[Span], Span]) -> tuple[Span, Span]:
+    """The same done to rows and columns; once where they are the same."""
+    rows = change(spans[0])
+    return rows, rows if spans[0] is spans[1] else change(spans[1])
 
 
 def _not_kept(need: Span) -> Span:
