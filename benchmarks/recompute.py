@@ -39,14 +39,16 @@ class Blocks(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(nn.ModuleList([nn.Linear(64, 192), nn.Linear(64, 64)]) for _ in range(4))
+        self.blocks = nn.ModuleList(
+            nn.ModuleDict({"project": nn.Linear(64, 192), "out": nn.Linear(64, 64)}) for _ in range(4)
+        )
         self.wide = nn.ModuleList(nn.Sequential(nn.Linear(64, 256), nn.GELU(), nn.Linear(256, 64)) for _ in range(4))
 
     def forward(self, x: Tensor) -> Tensor:
         """Residual blocks, attention spelled out."""
-        for (project, out), wide in zip(self.blocks, self.wide, strict=True):  # type: ignore[misc]
-            q, k, v = project(x).chunk(3, -1)
-            x = x + out(torch.softmax(q @ k.transpose(-1, -2) / 8, -1) @ v)
+        for block, wide in zip(self.blocks, self.wide, strict=True):
+            q, k, v = block.get_submodule("project")(x).chunk(3, -1)
+            x = x + block.get_submodule("out")(torch.softmax(q @ k.transpose(-1, -2) / 8, -1) @ v)
             x = x + wide(x)
         return x
 
