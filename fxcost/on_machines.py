@@ -38,7 +38,14 @@ class OnMachines(Formulas):
 
         machine = load_target(target) if isinstance(target, str) else target
         here, within = (self, None) if at is None else self._within(self._point(at))
-        return estimate(here.graph, here.facts, machine, dtype, within)
+        found = estimate(here.graph, here.facts, machine, dtype, within)
+        if here.samples is None:
+            return found
+        only = {s.name: s.hint for s in here.graph.symbols if s.name in here.samples.names and s.hint is not None}
+        rates = {name: getattr(found, name) for name in ("lecture", "bound", "roofline", "calibrated", "energy")}
+        return replace(
+            found, **{n: replace(rate, only=only) for n, rate in rates.items() if isinstance(rate, RateFormula)}
+        )
 
     def rate(self, name: str, target: str | Target, dtype: str | None = None) -> RateFormula:
         """A latency or the energy on a machine as a formula: lecture, bound, roofline, calibrated or energy."""

@@ -12,7 +12,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from fxcost.errors import ModelError, SpecError
+from fxcost.errors import ModelError, OutsideDomain, SpecError
 from fxcost.ir.evaluate import compiled
 from fxcost.ir.expr import ZERO, Expr, as_expr, substitute, total
 from fxcost.ir.predicate import Compare, decide, replace_symbols
@@ -131,12 +131,14 @@ class RateConstraint:
 class RateFormula:
     """A sum of terms; `unit` is what its value is measured in, `name` what it is called in constraints and proofs.
 
-    `missing` names the figures that the machine does not state: with any, the value is a lower bound.
+    `missing` names the figures that the machine does not state: with any, the value is a lower bound. `only` are sizes at
+    which alone the formula holds, of a graph that was captured there and whose totals are fitted.
     """
 
     terms: tuple[Term, ...]
     name: str = field(default="", compare=False)
     missing: tuple[str, ...] = field(default=(), compare=False)
+    only: Mapping[str, int] = field(default_factory=dict, compare=False)
 
     unit: ClassVar[str] = ""
 
@@ -166,16 +168,28 @@ class RateFormula:
 
     def at(self, env: Mapping[str, int]) -> float:
         """The value at a point; raises ModelError naming the symbols that `env` lacks."""
+        self._check(env)
         here = Values.of(self._amounts, env)
         return here.divided(lambda: sum(here.of_term(term) for term in self.terms))
 
     def bind(self, env: Mapping[str, Expr | int]) -> Self:
         """The formula with numbers or expressions put in for symbols."""
+        self._check(env)
         return replace(
             self.of(term.with_loads(lambda load: load.bound(env)) for term in self.terms),
             name=self.name,
             missing=self.missing,
+            only=self.only,
         )
+
+    def _check(self, env: Mapping[str, Expr | int]) -> None:
+        for name, size in self.only.items():
+            asked = env.get(name, size)
+            if isinstance(asked, int) and asked != size:
+                raise OutsideDomain(
+                    f"{self.name or 'this formula'} at {name}={asked}: it is that of {name}={size}, where the nodes were "
+                    "captured; give all sizes (at=...), and the model is captured anew there"
+                )
 
     def __call__(self, **env: int) -> float | Self:
         """A float when every symbol is given, else the formula in the rest."""

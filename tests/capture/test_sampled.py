@@ -64,6 +64,15 @@ def test_nodes_at_another_length_are_captured_there(stepwise: fxcost.Cost) -> No
     assert sum(node.op == "aten.tanh" for node in here.graph.nodes) == 6
 
 
+def test_latency_at_another_length_is_that_of_a_capture_there(stepwise: fxcost.Cost) -> None:
+    formula = stepwise.on("t4").roofline
+    with pytest.raises(OutsideDomain, match="S=37"):
+        formula(N=1, S=6)
+    there = fxcost.analyze(Stepwise(), "N,6,8", check=False).on("t4", at={"N": 1})
+    assert stepwise.on("t4", at={"N": 1, "S": 6}).roofline == there.roofline
+    assert formula(N=1, S=37) == stepwise.on("t4", at={"N": 1, "S": 37}).roofline
+
+
 def test_a_quantity_that_is_no_polynomial_is_known_where_it_was_captured(stepwise: fxcost.Cost) -> None:
     """Which values are alive together depends on the length: linear in it at first, quadratic later."""
     peak = stepwise.peak_memory
