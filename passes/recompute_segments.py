@@ -9,6 +9,7 @@ takes no MACs, or made again as a whole.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -30,14 +31,6 @@ class Place:
 
 
 @dataclass(frozen=True)
-class _Label:
-    kept: int
-    peak: int
-    macs: int
-    again: tuple[int, ...]
-
-
-@dataclass(frozen=True)
 class _Stretch:
     """Bytes kept up to its end (without the block there), what is alive on top of what was kept before, and MACs."""
 
@@ -45,6 +38,26 @@ class _Stretch:
     alive: int
     macs: int
     again: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Label:
+    """A choice of stretches up to a place: the last one, and the choice before it."""
+
+    macs: int
+    peak: int
+    kept: int
+    before: _Label | None
+    stretch: _Stretch | None
+
+    @property
+    def again(self) -> tuple[int, ...]:
+        found: list[int] = []
+        label: _Label | None = self
+        while label is not None and label.stretch is not None:
+            found += label.stretch.again
+            label = label.before
+        return tuple(sorted(found))
 
 
 def segment_plans(
@@ -58,7 +71,7 @@ def segment_plans(
         places = [place for i, place in enumerate(places) if i in chosen]
     local = _Local(curves, places)
     is_chain = places is everywhere and all(b.at - a.at == 1 for a, b in pairwise(places))
-    labels: list[list[_Label]] = [[_Label(0, 0, 0, ())]]
+    labels: list[list[_Label]] = [[_Label(0, 0, 0, None, None)]]
     exact = is_chain
     for end in range(1, len(places)):
         progress(f"stretches that end at place {end} of {len(places) - 1}")
@@ -67,10 +80,11 @@ def segment_plans(
             for stretch in local.stretches(start, end):
                 found += [
                     _Label(
-                        before.kept + stretch.kept,
-                        max(before.peak, before.kept + stretch.alive),
                         before.macs + stretch.macs,
-                        (*before.again, *stretch.again),
+                        max(before.peak, before.kept + stretch.alive),
+                        before.kept + stretch.kept,
+                        before,
+                        stretch,
                     )
                     for before in labels[start]
                 ]
@@ -81,10 +95,22 @@ def segment_plans(
 
 
 def _undominated(found: Sequence[_Label]) -> list[_Label]:
+    """Labels that no other beats in MACs, peak and kept bytes, fewest MACs first.
+
+    Of those before, the pairs of peak and kept bytes that no other beats are enough to compare with: a staircase.
+    """
     kept: list[_Label] = []
+    peaks: list[int] = []
+    bytes_kept: list[int] = []
     for one in sorted(found, key=lambda each: (each.macs, each.peak, each.kept)):
-        if not any(other.peak <= one.peak and other.kept <= one.kept for other in kept):
-            kept.append(one)
+        at = bisect_right(peaks, one.peak)
+        if at and bytes_kept[at - 1] <= one.kept:
+            continue
+        beaten = at
+        while beaten < len(peaks) and bytes_kept[beaten] >= one.kept:
+            beaten += 1
+        peaks[at:beaten], bytes_kept[at:beaten] = [one.peak], [one.kept]
+        kept.append(one)
     return kept
 
 
