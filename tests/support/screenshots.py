@@ -6,7 +6,7 @@ file that it was, so that a run alone changes nothing.
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -105,7 +105,13 @@ def alike(before: Image.Image, after: Image.Image) -> bool:
 
 def main() -> None:
     """Write the pictures, or those named; those of pages only where there is a browser."""
-    wanted = sys.argv[1:] or [*PLOTS, *SHOTS]
+    every = [*PLOTS, *SHOTS]
+    parser = argparse.ArgumentParser(description="Make the pictures of README.md anew.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(every)}")
+    wanted = parser.parse_args().names or every
+    strange = [name for name in wanted if name not in every]
+    if strange:
+        parser.error(f"there is no picture {strange[0]!r}: {', '.join(every)}")
     FOLDER.mkdir(exist_ok=True)
     *_, missing = find_browser()
     with tempfile.TemporaryDirectory() as folder:
