@@ -21,7 +21,7 @@ from fxcost.ir.expr import minimum, symbol
 from fxcost.ir.graph import Graph
 from fxcost.ir.rebind import rebound
 from fxcost.ir.symbols import SymbolInfo
-from fxcost.ir.tidy import without_idle_slices
+from fxcost.ir.tidy import without_idle_slices, without_unread_constants
 from fxcost.ir.types import DType
 from fxcost.pipeline import Options
 from fxcost.serving.stack import NotRepeatable, stacked
@@ -144,11 +144,11 @@ def _captured(
         progress(f"capturing how {label} runs: {step}")
         kind = cache if step == "decode" else "dynamic"
         decoding = step == "decode"
-        wrapped = cached.CachedStep(model, layers, kind, True) if decoding else cached.FirstStep(model, True)
+        wrapped = cached.CachedStep(model, kind, True) if decoding else cached.FirstStep(model, True)
         cost = api.analyze(wrapped, _specs(layers, step, kind), name=label, check=check, progress=progress)
 
         def finished(graph: Graph) -> Graph:
-            found = without_idle_slices(_in_tokens(_named(graph), layers))
+            found = without_unread_constants(without_idle_slices(_in_tokens(_named(graph), layers)))
             return found if blocks is None else stacked(found, blocks.path, blocks.templates)
 
         variants = tuple(replace(v, graph=finished(v.graph)) for v in cost.variants)

@@ -18,6 +18,7 @@ from fxcost.ops.classes import class_of
 from fxcost.ops.exchanges import Exchange
 from fxcost.passes.cost import Costs, call_of, message
 from fxcost.passes.fuse import Group, Groups
+from fxcost.passes.storage import Storage
 from fxcost.passes.totals import Totals
 from fxcost.pipeline import Facts, register_pass
 
@@ -116,7 +117,7 @@ class Workload:
 @register_pass(
     "workload",
     provides=Workload,
-    requires=(Costs, Groups, Totals),
+    requires=(Costs, Groups, Storage, Totals),
     options=("weights", "activations", "accounting", "inputs"),
 )
 def workload(graph: Graph, facts: Facts) -> Workload:
@@ -128,7 +129,7 @@ def workload(graph: Graph, facts: Facts) -> Workload:
             for group in facts[Groups].rows
         ),
         model_bytes=values["model_bytes"],
-        used_weight_bytes=_used_weight_bytes(graph, facts[Costs], options.weights),
+        used_weight_bytes=_used_weight_bytes(graph, facts[Costs], options.weights, facts[Storage].homes),
         input_bytes=values["input_bytes"],
         output_bytes=values["output_bytes"],
         arena_bytes=values["peak_memory"],
@@ -178,20 +179,26 @@ def _compute_dtype(graph: Graph, group: Group, weights: Iterable[tuple[str, str]
     return widest
 
 
-def _used_weight_bytes(graph: Graph, costs: Costs, weights: tuple[tuple[str, str], ...]) -> Expr:
-    """Distinct bytes of parameters that the run must fetch: per parameter, the most that one op reads of it."""
+def _used_weight_bytes(
+    graph: Graph, costs: Costs, weights: tuple[tuple[str, str], ...], homes: Mapping[str, str]
+) -> Expr:
+    """Distinct bytes of parameters that the run must fetch: per parameter, the most that one op reads of it.
+
+    A view of a parameter (`homes`) is read as the parameter itself.
+    """
     used: dict[str, Expr] = {}
     for node, cost in zip(graph.nodes, costs.rows, strict=True):
         if cost.kind in {"view", "free", "unknown"}:
             continue
         for position, operand in enumerate(node.operands):
-            state = graph.state_of.get(operand)
-            if state is None or state.kind != "parameter":
+            home = homes.get(operand)
+            state = None if home is None else graph.state_of.get(home)
+            if home is None or state is None or state.kind != "parameter":
                 continue
             deployed, elements = weight_bytes(state.type, state.paths, weights), state.type.numel
-            read = cost.detail.reads.get(position, elements)
+            read = cost.detail.reads.get(position, graph.tensor(operand).numel)
             share = deployed if read is elements else minimum(deployed, deployed * read // elements)
-            used[operand] = maximum(used[operand], share) if operand in used else share
+            used[home] = maximum(used[home], share) if home in used else share
     return total(used.values())
 
 

@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parents[1] / "examples"
 SLOW = {  # captures of 32 layers and of 26 blocks; torch's compiler; two exports
     *("04_language_model.py", "07_design_space.py"),
     *("12_torch_compile.py", "13_saved_program.py"),
-    *("17_budgets.py", "18_patches.py", "20_training.py", "22_several_devices.py"),
+    *("17_budgets.py", "18_patches.py", "20_training.py", "21_serving.py", "22_several_devices.py"),
 }
 NEEDS = {"19_executorch.py": "executorch"}  # packages that few machines have: without one, an example says so
 
@@ -35,6 +35,15 @@ PRINTED = {
         "224 MB -> 243.8 MB",
         "61,039,200 bytes, 84,544 more",  # 8 bytes for each of 96 + 256 + 384 + 384 + 256 + 4096 + 4096 + 1000 channels
         "H=224: the model itself refuses other sizes",
+    ],
+    "21_serving.py": [
+        "46,702,792,704 parameters, 12,879,925,248 for a token",  # less six of eight experts: 6 x 3 x 4096 x 14336 x 32
+        "cache, bytes      65536*N*S",  # 2 x 32 layers x 8 heads x 128 channels, a byte each
+        "1: 2.00, 2: 3.50, 4: 5.47",  # 8 x (1 - 0.75^N)
+        " 1 sequences: S >= 378,929",  # 24,833,458,176 bytes of weights / 65,536
+        "16 sequences: S >= 23,684",
+        "largest batch: ",
+        "2,303 tokens",  # 2,048 and all generated ones but the last
     ],
     "18_patches.py": [
         "of 2,408,448 bytes",  # 112^2 x 96 twice, expansion and its norm

@@ -8,9 +8,10 @@ known here of single architectures.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,12 +20,10 @@ from torch import nn
 from fxcost.capture.inputs import TORCH_DTYPES
 from fxcost.capture.ladder import as_traced, first_line, quiet_inference
 from fxcost.capture.loaders import load_text_model
+from fxcost.capture.past import dynamic_past, scores_of, static_past, tensors_of, text_config
 from fxcost.capture.twin import meta_twin
 from fxcost.errors import CaptureError, SpecError
 from fxcost.ir.caches import CacheLayer
-
-KINDS = ("dynamic", "static")
-"""Caches of transformers: one that grows by concatenation, one of a fixed length that is written in place."""
 
 _IDENTITY = frozenset({"layer_idx", "layer_id", "layer_index", "training"})
 """Attributes in which two blocks of a stack may differ and still compute the same."""
@@ -33,19 +32,19 @@ _IDENTITY = frozenset({"layer_idx", "layer_id", "layer_index", "training"})
 class CachedStep(nn.Module):
     """One call of the model: tokens and cache in, logits and cache out."""
 
-    def __init__(self, model: nn.Module, layers: Sequence[CacheLayer], kind: str = "dynamic", last_only: bool = False):
+    def __init__(self, model: nn.Module, kind: str = "dynamic", last_only: bool = False) -> None:
         """Wrap `model`; `last_only` asks for the logits of the last position alone, as generation does."""
         super().__init__()
         self.wrapped = model
-        self.layers, self.kind = tuple(layers), kind
+        self.kind = kind
         self.more = {"logits_to_keep": 1} if last_only and _takes(model, "logits_to_keep") else {}
 
     def forward(self, tokens: torch.Tensor, *cache: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Call the model on a cache of these tensors."""
         static = self.kind == "static"
-        past = _static(self.wrapped, cache) if static else _dynamic(self.wrapped, self.layers, cache)
+        past = static_past(self.wrapped, cache) if static else dynamic_past(self.wrapped, cache)
         out = self.wrapped(input_ids=tokens, past_key_values=past, use_cache=True, **self.more)
-        return (_scores(out), *(() if static else _tensors(past)))
+        return (scores_of(out), *(() if static else tensors_of(past)))
 
 
 class FirstStep(nn.Module):
@@ -59,58 +58,13 @@ class FirstStep(nn.Module):
 
     def forward(self, tokens: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Call the model on an empty cache."""
-        past = _dynamic(self.wrapped, (), ())
+        past = dynamic_past(self.wrapped)
         out = self.wrapped(input_ids=tokens, past_key_values=past, use_cache=True, **self.more)
-        return (_scores(out), *_tensors(past))
-
-
-def _scores(out: Any) -> torch.Tensor:
-    found = getattr(out, "logits", None)
-    scores: torch.Tensor = out[0] if found is None else found
-    return scores
+        return (scores_of(out), *tensors_of(past))
 
 
 def _takes(model: nn.Module, name: str) -> bool:
     return name in inspect.signature(model.forward).parameters
-
-
-def _text_config(model: nn.Module) -> Any:
-    return model.config.get_text_config(decoder=True)  # type: ignore[union-attr, operator]
-
-
-def _dynamic(model: nn.Module, layers: Sequence[CacheLayer], cache: Sequence[torch.Tensor]) -> Any:
-    from transformers import DynamicCache
-
-    past = DynamicCache(config=_text_config(model))
-    for position in range(len(cache) // 2):
-        keys, values = cache[2 * position], cache[2 * position + 1]
-        layer = past.layers[position]
-        layer.lazy_initialization(keys, values)
-        layer.keys, layer.values = keys, values
-        if layers[position].window is not None:
-            # What a window keeps of the past has a length of its own, whether or not the window is full by now.
-            layer.cumulative_length = keys.shape[-2]
-            layer.activate_past_recording()
-    return past
-
-
-def _static(model: nn.Module, cache: Sequence[torch.Tensor]) -> Any:
-    """The last tensor of `cache` says how many tokens are in it; it is a number that only the data knows."""
-    from transformers import StaticCache
-
-    *tensors, filled = cache
-    past = StaticCache(config=_text_config(model), max_cache_len=tensors[0].shape[-2])
-    for position, layer in enumerate(past.layers):
-        keys, values = tensors[2 * position], tensors[2 * position + 1]
-        layer.dtype, layer.device, layer.max_cache_len = keys.dtype, keys.device, keys.shape[-2]
-        layer.keys, layer.values, layer.is_initialized = keys, values, True
-        layer.cumulative_length = filled.clone()
-    return past
-
-
-def _tensors(past: Any) -> Iterator[torch.Tensor]:
-    for layer in past.layers:
-        yield from (layer.keys, layer.values)
 
 
 # -- what is kept ----------------------------------------------------------------------------------------------------
@@ -123,8 +77,8 @@ class _Looking(nn.Module):
         self.past: Any = None
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        self.past = _dynamic(self.wrapped, (), ())
-        return _scores(self.wrapped(input_ids=tokens, past_key_values=self.past, use_cache=True))
+        self.past = dynamic_past(self.wrapped)
+        return scores_of(self.wrapped(input_ids=tokens, past_key_values=self.past, use_cache=True))
 
 
 def cache_layers(model: nn.Module, label: str) -> tuple[CacheLayer, ...]:
@@ -170,7 +124,7 @@ class Blocks:
 
 def stack_path(model: nn.Module) -> str:
     """Where the model's blocks are; empty where there is no single list of them."""
-    count = getattr(_text_config(model), "num_hidden_layers", None)
+    count = getattr(text_config(model), "num_hidden_layers", None)
     found = [path for path, m in model.named_modules() if isinstance(m, nn.ModuleList) and len(m) == count]
     return found[0] if count is not None and len(found) == 1 else ""
 
@@ -212,12 +166,19 @@ def _setting(value: Any) -> Any:
         return (type(value).__name__, value)
     if isinstance(value, list | tuple):
         return (type(value).__name__, *map(_setting, value))
+    if isinstance(value, partial):  # of activations with a setting
+        return (
+            "partial",
+            id(value.func),
+            _setting(value.args),
+            tuple((k, _setting(v)) for k, v in value.keywords.items()),
+        )
     return (type(value).__name__, id(value))  # a configuration that all blocks share, or something of the block's own
 
 
 def _configs(model: Any) -> list[Any]:
     """The model's configuration, and that of its text part where it is another one."""
-    found = {id(config): config for config in (model.config, _text_config(model))}
+    found = {id(config): config for config in (model.config, text_config(model))}
     return list(found.values())
 
 

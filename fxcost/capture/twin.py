@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from fxcost.capture.past import called_with_past, given_past
+
 
 def meta_twin(model: nn.Module) -> nn.Module | None:
     """A deep copy in eval mode whose tensors are on the meta device; ties stay ties. None where copying fails."""
@@ -144,4 +146,8 @@ class Positional(nn.Module):
     def forward(self, *inputs: Any) -> Any:
         """Call the model."""
         first = len(inputs) - len(self.names)
-        return self.wrapped(*inputs[:first], **dict(zip(self.names, inputs[first:], strict=True)))
+        named = dict(zip(self.names, inputs[first:], strict=True))
+        past = given_past(self.wrapped, named)
+        if past is not None:
+            return called_with_past(self.wrapped, inputs[:first], named, past)
+        return self.wrapped(*inputs[:first], **named)

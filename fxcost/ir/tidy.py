@@ -1,4 +1,4 @@
-"""Calls that do nothing at all, taken out: a trace keeps some of them and drops others, by chance of what it knows."""
+"""Calls that do nothing for a result, taken out: what a trace keeps of them is chance, or belongs to building its inputs."""
 
 from __future__ import annotations
 
@@ -33,3 +33,21 @@ def _is_idle(graph: Graph, node: Node) -> bool:
     end = node.attrs.get("end")
     whole = node.attrs.get("start") in (0, None) and (end is None or (isinstance(end, int) and end >= LAST))
     return whole and node.attrs.get("step") in (1, None) and graph.types[node.operands[0]] == node.results[0].type
+
+
+def without_unread_constants(graph: Graph) -> Graph:
+    """The graph without constants that nothing reads, and without calls on constants alone that nothing reads."""
+    fixed = {state.value.id for state in graph.states if state.kind == "constant"}
+    for node in graph.nodes:
+        if node.operands and all(o in fixed for o in node.operands):
+            fixed.update(value.id for value in node.results)
+    wanted = {*graph.outputs, *(value for pair in graph.updates for value in pair)}
+    kept: list[Node] = []
+    for node in reversed(graph.nodes):
+        made = {value.id for value in node.results}
+        if made <= fixed and node.operands and not made & wanted:
+            continue
+        kept.append(node)
+        wanted.update(node.operands)
+    states = tuple(s for s in graph.states if s.kind != "constant" or s.value.id in wanted)
+    return replace(graph, nodes=tuple(reversed(kept)), states=states)

@@ -31,6 +31,7 @@ from fxcost.capture.ladder import (
     user_inputs,
 )
 from fxcost.capture.loaders import EXTRA_FILE, MAX_REAL_ELEMENTS, load_model
+from fxcost.capture.past import given_past
 from fxcost.capture.record import record
 from fxcost.capture.training import Loss, WithLoss, fake_twin, step_macs, train_only
 from fxcost.capture.twin import ORIGIN, Positional, evaluating, meta_twin, uses_cache
@@ -144,7 +145,8 @@ def capture_graph(
         source = _from_module(model, args, named, symbols, label, progress, rebuild)
     else:
         source = _training_step(model, args, named, symbols, label, progress, training)
-    notes = (*source.graph.notes, CACHE_OFF) if uses_cache(model) else source.graph.notes
+    off = uses_cache(model) and given_past(model, named) is None
+    notes = (*source.graph.notes, CACHE_OFF) if off else source.graph.notes
     return replace(source, graph=replace(source.graph, notes=notes), seconds={"build": built, **source.seconds})
 
 

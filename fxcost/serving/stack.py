@@ -8,8 +8,8 @@ left out. The result is the whole graph, node by node: nothing downstream knows 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from fxcost.errors import ModelError
@@ -25,13 +25,14 @@ class Parts:
     """The graph cut into what comes before the blocks, each block's nodes, and what comes after.
 
     `carried` are the values that each block hands to the next, in the order in which that one first reads them: for the
-    last block in the order of a block that equals it.
+    last block in the order of a block that equals it. `own` are calls before all blocks that serve a template alone.
     """
 
     head: tuple[Node, ...]
     blocks: tuple[tuple[Node, ...], ...]
     tail: tuple[Node, ...]
     carried: tuple[tuple[str, ...], ...]
+    own: Mapping[int, tuple[Node, ...]] = field(default_factory=dict)
 
 
 def stacked(graph: Graph, path: str, templates: Sequence[int]) -> Graph:
@@ -54,7 +55,8 @@ def stacked(graph: Graph, path: str, templates: Sequence[int]) -> Graph:
         given, taken = parts.carried[template - 1], last
         if [graph.types[v] for v in given] != [graph.types[v] for v in parts.carried[-1]]:
             raise NotRepeatable(f"{graph.name}: block {template} of {path} takes something else than blocks hand on")
-        made = _Copy(graph, parts.blocks[template], path, (template, k), dict(zip(given, taken, strict=True)))
+        calls = (*parts.own[template], *parts.blocks[template])
+        made = _Copy(graph, calls, path, (template, k), dict(zip(given, taken, strict=True)))
         nodes += made.nodes()
         states += made.states
         inputs += made.inputs
@@ -111,14 +113,26 @@ def _with_twin(graph: Graph, parts: Parts, path: str, template: int) -> Parts:
     if template < 1:
         raise NotRepeatable(f"{graph.name}: block 0 of {path} stands for others, with none to compare it with")
     for twin in range(len(parts.blocks) - 1):
-        match = None if twin == template else _Match(graph, parts, path, (twin, template)).found()
-        if match is not None:
+        compared = None if twin == template else _Match(graph, parts, path, (twin, template))
+        match = None if compared is None else compared.found()
+        if compared is not None and match is not None:
             carried = list(parts.carried)
             carried[template] = tuple(match[v] for v in carried[twin])
             if not set(parts.carried[template]) <= set(carried[template]):
                 continue
-            return replace(parts, carried=tuple(carried))
+            own = {**parts.own, template: feeding(parts.head, compared.own)}
+            return replace(parts, carried=tuple(carried), own=own)
     raise NotRepeatable(f"{graph.name}: no other captured block of {path} is the same graph as block {template}")
+
+
+def feeding(nodes: Sequence[Node], values: Iterable[str]) -> tuple[Node, ...]:
+    """Those of some nodes that these values come from, in their order."""
+    needed, found = set(values), []
+    for node in reversed(nodes):
+        if any(v.id in needed for v in node.results):
+            found.append(node)
+            needed.update(node.operands)
+    return tuple(reversed(found))
 
 
 class _Match:
@@ -130,7 +144,9 @@ class _Match:
         self.made = {v.id for node in self.theirs for v in node.results}
         self.before = set(parts.carried[blocks[1] - 1])
         self.inputs = {v.id for v in graph.inputs}
+        self.head = {v.id: node for node in parts.head for v in node.results}
         self.match: dict[str, str] = {}
+        self.own: list[str] = []
 
     def found(self) -> dict[str, str] | None:
         """The match, None where the blocks differ."""
@@ -164,7 +180,19 @@ class _Match:
             return _twin_states(*states, self.path, self.blocks)
         if left in self.inputs or right in self.inputs:
             return left in self.inputs and right in self.inputs
-        return right in self.made or right in self.before
+        if right in self.made or right in self.before:
+            return True
+        if self._alike(left, right):
+            self.own.append(right)
+            return True
+        return False
+
+    def _alike(self, left: str, right: str) -> bool:
+        """Two values made before all blocks by the same calls: what the trace does to constants of the code."""
+        a, b = self.head.get(left), self.head.get(right)
+        if a is None or b is None or (a.op, a.slots, a.attrs, a.effects) != (b.op, b.slots, b.attrs, b.effects):
+            return False
+        return all(self._corresponds(x, y) for x, y in zip(a.operands, b.operands, strict=True))
 
 
 def _twin_states(a: State | None, b: State | None, path: str, blocks: tuple[int, int]) -> bool:
@@ -196,13 +224,16 @@ class _Copy:
     ) -> None:
         self.path, self.numbers, self.block, self.names = path, numbers, block, names
         read = {o for node in block for o in node.operands}
-        own = [s for s in graph.states if s.value.id in read and self._is_own(s)]
-        self.states = [replace(s, value=self._value(s.value), paths=self._paths(s.paths)) for s in own]
+        names_here = {node.name for node in block}
+        own = [s for s in graph.states if s.value.id in read and self._is_own(graph, s, names_here)]
+        self.states = [replace(s, value=self._value(s.value), paths=self._state_paths(s)) for s in own]
         inputs = [v for v in graph.inputs if v.id in read and _own_input(graph, v, block)]
         self.inputs = [self._value(v) for v in inputs]
 
-    def _is_own(self, state: State) -> bool:
-        return any(block_number(p, self.path) == self.numbers[0] for p in state.paths)
+    def _is_own(self, graph: Graph, state: State, here: set[str]) -> bool:
+        readers = {graph.nodes[i].name for i in graph.readers.get(state.value.id, ())}
+        constant = state.kind == "constant" and readers <= here
+        return constant or any(block_number(p, self.path) == self.numbers[0] for p in state.paths)
 
     def nodes(self) -> list[Node]:
         """The block's nodes under new names."""
@@ -222,6 +253,10 @@ class _Copy:
 
     def _named(self, name: str) -> str:
         return f"{name}_b{self.numbers[1]}"
+
+    def _state_paths(self, state: State) -> tuple[str, ...]:
+        found = self._paths(state.paths)
+        return found if found != state.paths else tuple(self._named(p) for p in found)
 
     def _paths(self, paths: tuple[str, ...]) -> tuple[str, ...]:
         old, new = (f"{self.path}.{k}" for k in self.numbers)

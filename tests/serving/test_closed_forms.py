@@ -114,7 +114,7 @@ def test_peaks_are_those_of_a_run(captured: Any, batch: int, past: int) -> None:
     with torch.device("meta"):
         layers = cache_layers(MODELS[name]().eval(), name)
     tokens = torch.zeros(batch, past, dtype=torch.int64)
-    step = CachedStep(model, layers, last_only=True)
+    step = CachedStep(model, last_only=True)
     cache = []
     for layer in layers:
         length = past if layer.window is None else min(past, layer.window - 1)
