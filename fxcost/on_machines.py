@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fxcost.errors import SpecError, UnknownName, nearest
 from fxcost.formulas import Formulas
@@ -42,10 +42,10 @@ class OnMachines(Formulas):
         if here.samples is None:
             return found
         only = {s.name: s.hint for s in here.graph.symbols if s.name in here.samples.names and s.hint is not None}
-        rates = {name: getattr(found, name) for name in ("lecture", "bound", "roofline", "calibrated", "energy")}
-        return replace(
-            found, **{n: replace(rate, only=only) for n, rate in rates.items() if isinstance(rate, RateFormula)}
-        )
+        rates: dict[str, Any] = {name: getattr(found, name) for name in RATE_UNITS}
+        for name, rate in rates.items():
+            rates[name] = replace(rate, only=only) if isinstance(rate, RateFormula) else rate
+        return replace(found, **rates)
 
     def rate(self, name: str, target: str | Target, dtype: str | None = None) -> RateFormula:
         """A latency or the energy on a machine as a formula: lecture, bound, roofline, calibrated or energy."""

@@ -65,7 +65,7 @@ def test_nodes_at_another_length_are_captured_there(stepwise: fxcost.Cost) -> No
 
 
 def test_latency_at_another_length_is_that_of_a_capture_there(stepwise: fxcost.Cost) -> None:
-    formula = stepwise.on("t4").roofline
+    formula = stepwise.rate("roofline", "t4")
     with pytest.raises(OutsideDomain, match="S=37"):
         formula(N=1, S=6)
     there = fxcost.analyze(Stepwise(), "N,6,8", check=False).on("t4", at={"N": 1})
