@@ -152,6 +152,8 @@ def _missing(here: Served, work: Workload, latency: Latency) -> Iterator[Missing
                 kept = " kept on chip" if place.inside else ""
                 reason = f"energy of {what}{kept}: {target.name} states no energy per byte of {place.level.name}"
                 yield Missing("energy", reason, place)
+    if any(row.exchange is not None for row in work.rows):
+        yield Missing("energy", "energy of collectives: no target states what a byte to another device costs")
     if _static_w(target) is None:
         yield Missing("energy", f"static energy: {target.name} states no static power")
     elif latency.roofline is None:

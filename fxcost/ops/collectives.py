@@ -47,7 +47,7 @@ def _exchanged(
     return OpCost(
         other_ops=ceildiv((devices - 1) * elements, devices) if additions else as_expr(0),
         exchange=Exchange(kind, sent, devices, own),
-        formula=f"sent: {formula} elements",
+        formula=formula,
         bind={"P": devices, "n": elements},
     )
 

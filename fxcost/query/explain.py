@@ -38,7 +38,8 @@ class Explanation(Shown):
         lines += [f"  operand  {text}" for text in self.operands]
         lines += [f"  result   {self.result}", f"  storage  {self.storage}", f"  rule     {self.rule}"]
         if self.formula:
-            lines.append(f"  formula  macs = {self.formula}")
+            counted = "elements sent" if "wire_bytes" in self.counts else "macs"
+            lines.append(f"  formula  {counted} = {self.formula}")
             lines += [f"           {letter} = {value}" for letter, value in self.bind.items()]
         lines += [f"  {name:<14}{value}" for name, value in self.counts.items()]
         lines += ["", *("  " + line for line in _paragraphs(self.convention))]

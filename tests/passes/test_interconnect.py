@@ -159,3 +159,18 @@ def test_shipped_machines_state_one_direction() -> None:
     link = load_target("h100-sxm").interconnect
     assert link is not None
     assert (link.bandwidth_bytes_per_s, link.devices, link.topology) == (450e9, 8, "switch")
+
+
+def test_a_report_counts_what_is_sent() -> None:
+    """As a quantity, a column of the CSV, and in the words of `explain`."""
+    from fxcost.cost import Cost
+    from fxcost.report.formats import render
+
+    cost = Cost(shared())
+    summary = cost.summary(at={"N": 1024}, targets=["h100-sxm"], by="node")
+    assert "sent to other devices               1.57 MB   1,572,864" in render("text", summary)
+    assert "interconnect binds" in render("text", summary)
+    assert render("csv", summary).splitlines()[2].endswith(",1572864")
+    assert "elements sent = 2*(P - 1)/P*n" in str(cost.explain("sum"))
+    assert cost.wire_bytes(N=1024) == cost.sweep({"N": [1024]}, metrics=["wire_bytes"]).rows[0]["wire_bytes"]
+    assert any("energy of collectives" in term for term in cost.on("h100-sxm", at={"N": 1024}).dropped_terms)
