@@ -173,7 +173,7 @@ def plans(traced: Mapping[str, int], info: Mapping[str, SymbolInfo], roles: Mapp
     """Grids to try, for the sizes that each symbol was traced at: plain sizes, then multiples of larger and larger steps.
 
     `roles` say what a symbol is: batch, spatial, time or sequence. Small sizes come first, for a loop that is unrolled
-    costs as much as it is long. Held out are the traced sizes, and sizes that lie off the grid on the other side.
+    costs as much as it is long. Held out are the traced sizes, which every formula has to give, and larger ones.
     """
     tried: list[Plan] = []
     for stepped in STEPS:
@@ -184,10 +184,11 @@ def plans(traced: Mapping[str, int], info: Mapping[str, SymbolInfo], roles: Mapp
             degree = 1 if role == "batch" else 2
             first = {"batch": 2, "spatial": max(size // step - 1, 1), "time": 4}.get(role, 5 if step == 1 else 1)
             axes.append(Axis(name, step, tuple(range(first, first + degree + 1))))
+        if any(traced[axis.name] % axis.step for axis in axes):
+            continue  # the size that is known would be outside
         after = [{axis.name: axis.step * (axis.multiples[-1] + more) for axis in axes} for more in (1, 3, 6)]
-        free = all(traced[axis.name] % axis.step == 0 for axis in axes) and traced not in after
-        free = free and not all(traced[axis.name] in axis.sizes for axis in axes)
-        last = dict(traced) if free else after[2]
+        known = traced in after or all(traced[axis.name] in axis.sizes for axis in axes)
+        last = after[2] if known else dict(traced)
         alone = {n: 1 if roles.get(n) == "batch" else size for n, size in after[0].items()}
         held = [point for point in (*after[:2], last, *[alone] * (alone != after[0])) if _within(point, info)]
         far = {
