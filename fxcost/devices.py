@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from fxcost.api import _over_regions, _patterns, _width_name
 from fxcost.cost import Cost
-from fxcost.errors import CaptureError, Infeasible, SpecError
+from fxcost.errors import CaptureError, Infeasible, OutsideDomain, SpecError
 from fxcost.formulas import Origin
 from fxcost.passes.estimate import Estimate
 from fxcost.pipeline import Options
@@ -164,6 +164,7 @@ def degrees(
     for count in dict.fromkeys(devices):
         try:
             cost = on_devices(model, specs, count, plan=plan, pins=pins, **settings)
+            cost = _holding(cost, _known(cost, at))
             estimate = None if machine is None else cost.on(machine, dtype, _known(cost, at))
         except CaptureError as error:
             rows.append(Degree(count, None, str(error)))
@@ -174,6 +175,16 @@ def degrees(
     if all(row.cost is None for row in rows):
         raise CaptureError(f"{label}: {rows[-1].reason}")
     return Degrees(label, plan if isinstance(plan, str) else "as given", dict(at), tuple(rows), machine)
+
+
+def _holding(cost: Cost, point: Mapping[str, int]) -> Cost:
+    """The cost, traced anew at the point where its formulas do not hold there: layouts are chosen by sizes."""
+    try:
+        cost.peak_memory.at(point)
+        cost.macs.at(point)
+    except OutsideDomain:
+        return cost.recapture(point)
+    return cost
 
 
 def _known(cost: Cost, at: Mapping[str, int]) -> dict[str, int]:

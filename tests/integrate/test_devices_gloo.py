@@ -40,7 +40,7 @@ def processes(folder: Path, name: str, devices: int) -> list[dict[str, Any]]:
         for rank in range(devices)
     ]
     try:
-        outcomes = [each.communicate(timeout=300) for each in started]
+        outcomes = [each.communicate(timeout=600) for each in started]
     finally:
         for each in started:
             each.kill()
