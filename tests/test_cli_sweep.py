@@ -203,3 +203,20 @@ def test_a_picture_has_a_line_for_each_other_size(tmp_path: Path) -> None:
     assert refused.code == 2
     assert "40 lines" in refused.err
     assert [p.name for p in tmp_path.iterdir()] == ["sweep.svg"]
+
+
+def test_each_model_takes_the_sizes_that_it_has() -> None:
+    line = "sweep DATA/resnet18.mlir DATA/tiny_llama.mlir --over N=1,2 --at H=64,W=64,S=16 --metrics macs --csv"
+    rows = list(csv.DictReader(io.StringIO(answer(line))))
+    assert len(rows) == 4
+    assert int(rows[1]["macs"]) == 2 * int(rows[0]["macs"])
+    assert int(rows[3]["macs"]) == 2 * int(rows[2]["macs"])
+    refused = shell(line.replace("S=16", "S=16,Q=1"))
+    assert (refused.code, refused.out) == (2, "")
+    assert "none of the models has the symbol 'Q'; known: H, N, S, W" in refused.err
+
+
+def test_models_of_different_sizes_are_compared() -> None:
+    line = "compare DATA/resnet18.mlir DATA/tiny_llama.mlir --at H=64,W=64,S=16"
+    assert "tiny_llama needs less macs for N >= 1" in answer(line)
+    assert "none of the models has the symbol 'Q'" in shell(f"{line},Q=1").err

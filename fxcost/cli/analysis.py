@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from fxcost.target import Target
 
 
-def analyze(asked: Asked, *, strict: bool = False) -> tuple[Cost, dict[str, int] | None]:
-    """The model's cost and the point of `--at`, at which its formulas hold."""
+def analyze(asked: Asked, *, strict: bool = False, shared: bool = False) -> tuple[Cost, dict[str, int] | None]:
+    """The model's cost and the point of `--at`, at which its formulas hold.
+
+    Where several models share the options, `--at` may name sizes that this one does not have.
+    """
     from fxcost import api
     from fxcost.dialects import FOREIGN_NOTE
     from fxcost.ir.specs import parse_point, split_named
@@ -58,7 +61,7 @@ def analyze(asked: Asked, *, strict: bool = False) -> tuple[Cost, dict[str, int]
                     cost = attempt((*positional, *hints))
                 except SpecError:  # the specs say already at which sizes to trace
                     raise failure from None
-            found = _at_point(cost, asked.model, point)
+            found = _at_point(cost, asked.model, known_sizes(cost, point) if shared and point else point)
         except KeyboardInterrupt:
             complain("interrupted")
             raise typer.Exit(130) from None
@@ -69,6 +72,20 @@ def analyze(asked: Asked, *, strict: bool = False) -> tuple[Cost, dict[str, int]
     for warning in (*found[0].origin.remarks, *found[0].warnings):
         complain(warning)
     return found
+
+
+def known_sizes(cost: Cost, point: Mapping[str, int]) -> dict[str, int]:
+    """The sizes that a model has, of those that several were given."""
+    return {name: size for name, size in point.items() if name in {*cost.symbols, *cost.graph.pinned, *cost.fixed_dims}}
+
+
+def check_sizes(costs: Iterable[Cost], point: Mapping[str, int] | None) -> None:
+    """Refuse a size of `--at` that none of several models has."""
+    costs = list(costs)
+    for name in point or {}:
+        if not any(known_sizes(cost, {name: 1}) for cost in costs):
+            known = sorted({symbol for cost in costs for symbol in cost.symbols})
+            raise SpecError(f"none of the models has the symbol {name!r}; known: {', '.join(known) or 'none'}")
 
 
 def widths(texts: list[str] | None) -> dict[str, str] | None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fxcost.cli.analysis import analyze, check_free, check_pictures, load_machines
+from fxcost.cli.analysis import analyze, check_free, check_pictures, check_sizes, load_machines
 from fxcost.cli.application import app, check_writable, command_line, say
 from fxcost.cli.options import AsJson, Asked, Targets, Tie, page_to, plot_to, takes_model, wanted_symbol
 from fxcost.errors import SpecError, UnknownName, nearest
@@ -39,7 +39,7 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """For which sizes one model needs less than another, exactly."""
-    from fxcost.ir.specs import parse_ties
+    from fxcost.ir.specs import parse_point, parse_ties
     from fxcost.passes.totals import UNITS
     from fxcost.passes.training import TRAINING_UNITS
     from fxcost.query.constraint_text import RATE_UNITS
@@ -61,11 +61,17 @@ def compare(
     ties, machines = parse_ties(tie), load_machines(target, None)
     if len(machines) > 2 and page is None:
         raise SpecError(f"two models are compared on one machine or on two, found {len(machines)}")
-    cost, point = analyze(asked)
-    second = cost if other == asked.model else analyze(replace(asked, model=other))[0]
-    others = [analyze(replace(asked, model=model))[0] for model in more or ()]
-    for each in (cost, second, *others):
+    pair = [*dict.fromkeys([asked.model, other])]
+    answers = [analyze(replace(asked, model=model), shared=True) for model in (*pair, *(more or ()))]
+    cost, *beside = (each for each, _ in answers)
+    check_sizes([cost, *beside], parse_point(asked.at) if asked.at is not None else None)
+    for each in (cost, *beside):
         check_free(each, wanted)
+    second = beside[0] if len(pair) > 1 else cost
+    point, points = (
+        {name: size for _, sizes in part for name, size in (sizes or {}).items()}
+        for part in (answers[: len(pair)], answers)
+    )
     on = None if not machines else (machines[0], machines[-1])
     found = cost.compare(second, (metrics[0], metrics[-1]), wanted, point, ties, on)
     if plot is not None:
@@ -73,8 +79,7 @@ def compare(
 
         draw_comparison(found, plot)
     if page is not None:
-        beside = [*([] if second is cost else [second]), *others]
         cost.compare_to_html(
-            beside, page, metric=metrics[0], wrt=wanted, at=point, tie=ties, targets=machines, command=command_line()
+            beside, page, metric=metrics[0], wrt=wanted, at=points, tie=ties, targets=machines, command=command_line()
         )
     say(compact(comparison_data(found)) if as_json else comparison_text(found))

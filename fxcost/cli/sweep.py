@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fxcost.cli.analysis import analyze, check_metrics, check_pictures, widths
+from fxcost.cli.analysis import analyze, check_metrics, check_pictures, check_sizes, known_sizes, widths
 from fxcost.cli.application import app, check_writable, complain, progress, reader_may_leave, say
 from fxcost.cli.options import AsJson, Asked, Dtype, Strict, Tie, output_to, plot_to, takes_model
 from fxcost.errors import CaptureError, ModelError, SpecError
@@ -89,8 +89,11 @@ def sweep(
     point = parse_point(asked.at) if asked.at is not None else {}
     models = list(dict.fromkeys([asked.model, *(others or ())]))
     costs = _captured(asked, models, jobs, executor, strict=strict)
+    if len(costs) == len(models):
+        check_sizes(costs.values(), point)
     plans = {
-        name: cost.plan_sweep(sizes, _known(cost, point, models), ties, names, dtype) for name, cost in costs.items()
+        name: cost.plan_sweep(sizes, known_sizes(cost, point) if len(models) > 1 else point, ties, names, dtype)
+        for name, cost in costs.items()
     }
     try:
         if plot is not None:
@@ -107,20 +110,13 @@ def sweep(
         raise typer.Exit(CaptureError.exit_code)
 
 
-def _known(cost: Cost, point: dict[str, int], models: list[str]) -> dict[str, int]:
-    """The sizes of `--at`; of several models each takes those that it has."""
-    if len(models) == 1:
-        return point
-    return {name: size for name, size in point.items() if name in cost.symbols or name in cost.graph.pinned}
-
-
 def _captured(asked: Asked, models: list[str], jobs: int | None, where: str | None, *, strict: bool) -> dict[str, Cost]:
     """Costs by model. Several are captured in processes if that was asked for; those that fail are said and left out."""
     if where is None and (jobs in {None, 1} or len(models) == 1):
         found: dict[str, Cost] = {}
         for model in models:
             try:
-                found[model] = analyze(replace(asked, model=model), strict=strict)[0]
+                found[model] = analyze(replace(asked, model=model), strict=strict, shared=len(models) > 1)[0]
             except ModelError as error:
                 if len(models) == 1:
                     raise
