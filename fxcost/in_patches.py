@@ -39,7 +39,8 @@ class InPatches(Formulas):
     ) -> Patches:
         """Which stretches to run patch by patch at a point.
 
-        With `memory`, the plan of fewest MACs within so many bytes; else the plan of least peak. `overhead` is the share
+        With `memory`, the plan of fewest MACs within so many bytes; else the plan of least peak; what is outside its
+        stages runs in the best order found where that needs less than the traced one. `overhead` is the share
         of MACs allowed on top (0.2 where nothing is said, 1.0 with `memory`). `grids` are the patches to try, rows x
         columns; `cached` adds patches that keep their halos instead of computing them twice. Raises SpecError where a
         size is missing or a grid cuts nothing, Infeasible where no plan keeps to the budgets.
@@ -80,7 +81,7 @@ class InPatches(Formulas):
         """
         from fxcost.passes._patch_setting import setting_of
         from fxcost.passes._patch_sweep import Grid
-        from fxcost.passes.patch import Plan, one_stage, smallest_square
+        from fxcost.passes.patch import Plan, least_stage, one_stage, smallest_square
         from fxcost.passes.patch_order import in_best_order
         from fxcost.passes.patch_plan import patch_plan
         from fxcost.patching import Patches
@@ -98,7 +99,9 @@ class InPatches(Formulas):
             )
         p = found.stages[0].grid.rows
         plans = tuple(one_stage(setting, Grid(p, p), memory))
-        certificate = f"the smallest p for one stage of p x p patches: {p - 1} is not enough"
+        below = least_stage(setting, Grid(p - 1, p - 1)) if p > 2 else Plan(setting.peak, setting.total_macs, ())
+        needs = "cuts nothing" if below is None else f"needs {below.peak:,} bytes at least"
+        certificate = f"the smallest p for one stage of p x p patches: p = {p - 1} {needs}"
         return Patches(**vars(patch_plan(in_best_order(setting, here.facts, found), setting, plans, certificate)))
 
     def solve_in_patches(

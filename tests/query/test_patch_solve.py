@@ -60,6 +60,19 @@ def test_the_smallest_p(accounting: str) -> None:
         assert below is None or f"{below:,} bytes" in found.proof  # the neighbour that does not fit, with its peak
 
 
+def test_the_certificate_names_the_neighbour() -> None:
+    cost, at = short(count=30), {"N": 1, "H": 64, "W": 64}
+    setting = square(cost, 64)
+    least = {p: least_by_force(setting, p) for p in (1, 2, 3)}
+    assert least[1] is not None
+    assert least[2] is not None
+    assert least[3] is not None
+    for p in (2, 3):
+        found = cost.smallest_patches(least[p] or 0, at)
+        assert found.stages[0].rows == p
+        assert f"p = {p - 1} needs {least[p - 1]:,} bytes at least" in found.certificate
+
+
 def test_the_smallest_p_within_an_overhead() -> None:
     cost = short(count=30)
     setting, at = square(cost, 64), {"N": 1, "H": 64, "W": 64}
