@@ -41,9 +41,12 @@ STEPS = 4096
 """Steps of a generation that are timed one by one; of longer ones as many, evenly spread."""
 
 
-def service(model: LanguageModel, load: Load, machines: Iterable[Target] = ()) -> Service:
-    """Answer everything for a model, a load and machines; raises SpecError for an unknown format."""
-    view = _View(model, load)
+def service(model: LanguageModel, load: Load, machines: Iterable[Target] = (), dtype: str | None = None) -> Service:
+    """Answer everything for a model, a load and machines, which compute in `dtype` (None: as configured).
+
+    Raises SpecError for an unknown format or type.
+    """
+    view = _View(model, load, dtype)
     cache, weights = view.cache, view.weights
     experts = Experts(*model.experts) if model.experts else None
     return Service(
@@ -65,8 +68,8 @@ def service(model: LanguageModel, load: Load, machines: Iterable[Target] = ()) -
 class _View:
     """A model's steps in the serving view, in the formats of a load."""
 
-    def __init__(self, model: LanguageModel, load: Load) -> None:
-        self.model, self.load = model, load
+    def __init__(self, model: LanguageModel, load: Load, dtype: str | None) -> None:
+        self.model, self.load, self.dtype = model, load, dtype
         kept = _kept(load.cache)
         patterns = _patterns(load.weights, model.stack)
         self.decode = model.serving("decode", kept, patterns)
@@ -141,7 +144,7 @@ class _View:
         home = machine.home("activations")
         capacity = usable(machine, home) if home == machine.home("weights") else None
         need = max(moment.total for moment in self.timeline())
-        decode, prefill = self.decode.on(machine), self.prefill.on(machine)
+        decode, prefill = self.decode.on(machine, self.dtype), self.prefill.on(machine, self.dtype)
         return OnMachine(
             target=machine.name,
             runtime=machine.runtime,
@@ -160,7 +163,7 @@ class _View:
         past = {"S": self.load.tokens}
         here = self.decode.at_point(past)
         question = here._question("N", {**past, **_all_experts(here)}, {})
-        formula = here.on(machine).bound
+        formula = here.on(machine, self.dtype).bound
         if not isinstance(formula, RateFormula):
             return Crossover("decode", machine.name, "N", given=past, unknown=f"{machine.name} states too little")
         compute = tuple(replace(p, amount=p.amount * t.count) for t in formula.terms for p in t.compute)
@@ -194,7 +197,7 @@ class _View:
         """
         point = {"N": self.load.batch, "S": pasts[0]}
         here = step.at_point(point)
-        formula = getattr(here.on(machine), kind)
+        formula = getattr(here.on(machine, self.dtype), kind)
         if not isinstance(formula, RateFormula):
             return None
         known = {n: v for n, v in point.items() if n != "S" and n in here.symbols}

@@ -8,7 +8,7 @@ import typer
 
 from fxcost.cli.analysis import load_machines
 from fxcost.cli.application import app, progress, say
-from fxcost.cli.options import AsJson, Targets
+from fxcost.cli.options import AsJson, Dtype, Targets
 
 
 @app.command(epilog="For example: fxcost llm examples/llama-3-8b --target h100-sxm --batch 8 --prompt 4096")
@@ -27,6 +27,7 @@ def llm(
     kv_cache: Annotated[
         str | None, typer.Option("--kv-cache", metavar="FORMAT", help="Of the cache: fp8, bf16, fp16 or fp32.")
     ] = None,
+    dtype: Dtype = None,
     proof: Annotated[bool, typer.Option("--proof", help="Also say why the largest sizes are the largest.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -35,7 +36,7 @@ def llm(
     from fxcost.service import check_formats, service
     from fxcost.serving.answers import Load
 
-    machines = load_machines(target, None)
+    machines = load_machines(target, dtype)
     load = Load(prompt, generate, batch, weights, kv_cache)
     check_formats(load)
     with progress() as show:
@@ -43,5 +44,5 @@ def llm(
 
         model = language_model(config, progress=show)
         show("solving")
-        found = service(model, load, machines)
+        found = service(model, load, machines, dtype)
     say(service_json(found) if as_json else service_text(found, proof))

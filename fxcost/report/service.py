@@ -94,7 +94,7 @@ def _work(found: Service) -> RenderableType:
 
 
 def _value(found: Service, name: str, unit: str) -> str:
-    value = found.quantities[name].at(points(found)[name.partition(".")[0]])
+    value = _at(found.quantities[name], points(found)[name.partition(".")[0]])
     return human(value, unit) if isinstance(value, int) else "open"
 
 
@@ -109,6 +109,13 @@ def points(found: Service) -> dict[str, dict[str, int]]:
         for step, tokens in (("prefill", load.batch * load.prompt), ("decode", load.batch)):
             sizes[step]["experts"] = max(1, round(found.experts.touched(tokens)))
     return sizes
+
+
+def _at(quantity: Quantity, point: dict[str, int]) -> int | Quantity:
+    """The number at a point, of which the quantity may have fewer symbols (experts)."""
+    names = {s.name for s in quantity.symbols}
+    value: int | Quantity = quantity.at({n: v for n, v in point.items() if n in names})
+    return value
 
 
 def _short(quantity: Quantity) -> str:
@@ -232,8 +239,7 @@ def service_data(found: Service) -> dict[str, Any]:
 
 
 def _formula(quantity: Quantity, at: dict[str, int]) -> dict[str, Any]:
-    names = {s.name for s in quantity.symbols}
-    value = quantity.at({n: v for n, v in at.items() if n in names})
+    value = _at(quantity, at)
     found = {"unit": quantity.unit, "expr": str(quantity.value)}
     return found | ({"value": value} if isinstance(value, int) else {})
 
