@@ -310,7 +310,7 @@ def _all_totals(graph: Graph, options: Options) -> dict[str, Expr]:
 def _checked(cost: Cost, count: Callable[[Mapping[str, int]], int]) -> Cost:
     """Compare the formula with torch's own count of one eager run away from the traced size."""
     families = {r.rule.family for r in cost.facts[Costs].rows if r.rule is not None and r.macs.constant != 0}
-    if not families <= {"conv", "matmul", "attention", "einsum"} or cost.unknown_ops:
+    if not families <= {"conv", "matmul", "attention", "einsum", "recurrent"} or cost.unknown_ops:
         return cost  # torch's counter has no formula for what this model does
     start = time.process_time()
     points = _other_points(cost.graph)

@@ -62,3 +62,8 @@ def test_torch_is_left_as_it_was() -> None:
     before = decompositions.one_layer_lstm
     fxcost.analyze(nn.LSTM(4, 4), "S,N,4", check=False)
     assert decompositions.one_layer_lstm is before
+
+
+@pytest.mark.parametrize("layer", [nn.LSTM(8, 4, 2, proj_size=3), nn.GRU(8, 4, bidirectional=True), nn.RNN(8, 4)])
+def test_recurrent_layers_are_checked_against_an_eager_run(layer: nn.Module) -> None:
+    assert fxcost.analyze(layer, "S,N,8").graph.notes[-1].endswith("equal to torch's count of an eager run")
