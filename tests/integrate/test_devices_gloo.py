@@ -20,7 +20,7 @@ from fxcost.devices import on_devices
 from tests.support.shared_models import make
 
 ROOT = Path(__file__).resolve().parents[2]
-BATCH, LENGTH = 2, 16
+BATCH, LENGTH = 4, 16
 
 
 def processes(folder: Path, name: str, devices: int) -> list[dict[str, Any]]:
