@@ -160,7 +160,9 @@ def draw_frontier(found: Recomputation, path: Path) -> None:
     axes.axhline(plain, color="#555555", linestyle=":", linewidth=1, label="nothing made again")
     axes.plot([share[found.index]], [needs[found.index]], marker="o", color=COLOUR, markersize=7, label="this plan")
     at = ", ".join(f"{name}={size}" for name, size in found.point.items())
-    axes.set_title(f"{titled(found.model)}: what recomputation saves{f' at {at}' if at else ''}", loc="left", fontsize=11)
+    axes.set_title(
+        f"{titled(found.model)}: what recomputation saves{f' at {at}' if at else ''}", loc="left", fontsize=11
+    )
     axes.set_xlabel("MACs on top of the step (%)")
     axes.set_ylabel(f"{LABELS[found.plans.of]} (MB)")
     axes.set_xlim(-0.02 * reach, reach)
