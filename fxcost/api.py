@@ -122,7 +122,7 @@ def analyze(
         program = _read_text(model, specs)
         cost = Cost(program.graph, options, mode, variants=program.variants)
     else:
-        step = (loss, _train(train)) if mode == "training" else None
+        step = (loss, trained(train)) if mode == "training" else None
         capture = partial(remembered, folder_of(cache), model, specs, kwargs, options)
         cost = capture(name, None, check=check, step=step, progress=progress)
     if mode == "training" and "saved_activations" not in cost.quantities:
@@ -257,7 +257,8 @@ def _verified(cost: Cost, capture: Callable[[Mapping[str, int]], Source], progre
     return _noted(replace(cost, graph=graph), note)
 
 
-def _train(train: str | Sequence[str] | None) -> tuple[str, ...]:
+def trained(train: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Patterns of the parameters that are trained, as a tuple; empty: all."""
     return () if train is None else (train,) if isinstance(train, str) else tuple(train)
 
 

@@ -124,7 +124,7 @@ def _again(model: Any, specs: Any, options: Mapping[str, Any], cost: Cost, at: M
     """Capture at another point, here and not in a worker."""
     from fxcost.capture.worker import built
 
-    step = (options.get("loss"),) if cost.mode == "training" else None
+    step = (options.get("loss"), api.trained(options.get("train"))) if cost.mode == "training" else None
     return api.captured(built(model), specs, options.get("kwargs"), cost.options, cost.graph.name, at, step=step)
 
 

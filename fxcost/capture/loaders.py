@@ -186,7 +186,8 @@ def load_text_model(name: str) -> tuple[Any, tuple[str, ...]]:
             raise SpecError(f"{name} is no model with a configuration; name a model class such as LlamaForCausalLM")
         config, make = config_class(), None
         if not is_config:
-            make = partial(found, config)
+            model_class: Any = found
+            make = partial(model_class, config)
     if make is None:
         make = partial(transformers.AutoModelForCausalLM.from_config, config)
     stated: tuple[str, ...] = ()

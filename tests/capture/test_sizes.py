@@ -38,7 +38,8 @@ class Coordinates(nn.Module):
         rows = torch.linspace(0.5, x.shape[1] - 0.5, x.shape[1], device=x.device)
         columns = torch.linspace(0, 1, steps=x.shape[2])
         waves = torch.fft.rfftfreq(x.shape[2], device=x.device)
-        return (x * rows[:, None] + columns)[..., : waves.shape[0]] + waves
+        whole: Tensor = (x * rows[:, None] + columns)[..., : waves.shape[0]] + waves
+        return whole
 
 
 def test_as_many_steps_as_a_size_stay_a_symbol() -> None:
