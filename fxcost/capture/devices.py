@@ -186,7 +186,9 @@ def _symbolic(leaf: Any, spec: Any, symbols: Mapping[str, SymbolInfo], fakes: Fa
         return leaf
     shape = spec.shape if isinstance(spec, TensorSpec) else ()
     opened = [bool(size.symbols & symbols.keys()) for size in shape] or [False] * leaf.ndim
-    context: Any = StatelessSymbolicContext([DimDynamic.DYNAMIC if is_open else DimDynamic.STATIC for is_open in opened])
+    context: Any = StatelessSymbolicContext(
+        [DimDynamic.DYNAMIC if is_open else DimDynamic.STATIC for is_open in opened]
+    )
     source = ConstantSource(f"input_{id(leaf)}")
     return fakes.from_tensor(leaf, static_shapes=False, symbolic_context=context, source=source)
 
