@@ -20,7 +20,7 @@ from tests.support.tiny_models import chosen_rows
 
 COMMANDS = (
     *("report", "query", "solve", "sweep", "compare", "fit", "arena", "crossover", "explain", "schedule", "patch"),
-    *("llm", "parallel", "recompute", "plan", "check", "opt", "export", "schema", "calibrate", "targets", "ops"),
+    *("llm", "parallel", "recompute", "plan", "check", "opt", "export", "schema", "calibrate", "targets", "ops", "cache"),
 )
 RESNET_224 = "--at N=1,H=224,W=224"
 # As torchvision publishes them for 224 x 224: 1.814 GMAC and 11,689,512 parameters.

@@ -55,7 +55,7 @@ def test_a_static_cache_with_windows_is_refused() -> None:
     [
         ("llm nowhere/at-all", "no such file or folder, and transformers has no such class"),
         ("llm LlamaForCausalLMM", "did you mean 'LlamaForCausalLM'"),
-        ("llm BertModel", "takes no key-value cache"),
+        ("llm ViTModel", "takes no key-value cache"),
         ("llm T5ForConditionalGeneration", "has an encoder as well"),
         ("llm LlamaForCausalLM --kv-cache int2", "cache format 'int2' is not one of"),
         ("llm LlamaForCausalLM --weights int4:x", "'x' is no group"),
