@@ -121,7 +121,8 @@ def test_ctrl_c_stops_the_workers(tmp_path: Path) -> None:
     """The trace that the item leaves holds the worker's process id; after Ctrl-C that process is gone."""
     trace, script = tmp_path / "trace", tmp_path / "long.py"
     script.write_text(
-        "from fxcost.parallel import map_items\nfrom tests.support.work import noted\n"
+        "import signal\nfrom fxcost.parallel import map_items\nfrom tests.support.work import noted\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts jobs in the background without it\n"
         f"if __name__ == '__main__':\n    map_items(noted, [{str(trace)!r}] * 4, jobs=1)\n",
         encoding="utf-8",
     )

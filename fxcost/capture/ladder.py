@@ -3,8 +3,8 @@
 1. Probe the eager model on meta tensors: which sizes does it accept, which symbols may vary?
 2. torch.export with automatic dynamic dimensions, guard-free tracing and an example size off the grid.
 3. The same at other example sizes; then sizes as multiples of 32; then without the spatial symbols; then static.
-4. On a real device torch.export.draft_export, for models that branch on data: what it assumes is said.
-5. Recording of one run (see `record`), for models that torch.export cannot take at all.
+4. Recording of one run (see `record`), for models that torch.export cannot take at all. torch.export.draft_export would
+   take some of them, but which branch it takes on data differs from run to run, and from the example.
 
 A dimension that stays a number on every rung is *pinned*, and the reason is kept: the eager model's own error where it
 refuses other sizes, else what the trace said.
@@ -19,10 +19,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
+from torch._dynamo.exc import TorchDynamoException, UserError
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import _pytree as pytree
 
@@ -64,8 +66,6 @@ class Captured:
     rung: str
     prefix: str = ""
     seconds: Mapping[str, float] = field(default_factory=dict)
-    assumed: tuple[str, ...] = ()
-    """What the trace takes for granted without a guard that could be checked."""
 
 
 @dataclass(frozen=True)
@@ -231,8 +231,7 @@ class Rung:
     """One attempt: which symbols are fixed and why, the sizes to trace at, what spatial sizes are multiples of.
 
     `open_tensors`: sizes that the model's code puts into tensors stay symbols there. What is read back from such a
-    tensor is data then, which some models cannot be traced with. `draft`: by torch.export.draft_export, which takes the
-    branches on data that the example takes.
+    tensor is data then, which some models cannot be traced with.
     """
 
     label: str
@@ -240,7 +239,6 @@ class Rung:
     point: Mapping[str, int]
     multiple: int = 1
     open_tensors: bool = True
-    draft: bool = False
 
 
 def climb(
@@ -257,7 +255,7 @@ def climb(
     for rung in _rungs(request, probed):
         free = frozenset(request.symbols) - rung.fixed.keys()
         start = time.process_time()
-        if (start - began > CPU_SECONDS and free and not rung.draft) or (rung.draft and best[0] is not None):
+        if start - began > CPU_SECONDS and free:
             continue
         try:
             with budget(RUNG_SECONDS):
@@ -305,9 +303,6 @@ def _rungs(request: Request, probed: Probed) -> Iterator[Rung]:
                 yield Rung("symbolic in the batch only", others, base)
     everything = {n: pinned.get(n, "no symbolic capture succeeded") for n in request.symbols}
     yield Rung("static", everything, base)
-    if request.device != "meta" and request.fakes is None:
-        # Here values matter: what stands in for a tensor's values would decide the branches.
-        yield Rung("draft: branches on data as the example takes them", pinned, base, open_tensors=False, draft=True)
 
 
 def guard_free() -> AbstractContextManager[Any]:
@@ -337,12 +332,18 @@ def _export(request: Request, free: frozenset[str], rung: Rung) -> Any:
         with request.world():
             args = tensors(request.specs, rung.point, request.device)
         with ExitStack() as stack:
-            if request.fakes is None and not rung.draft:
-                stack.enter_context(shortcuts())
             for entered in () if request.fakes is None else (torch.enable_grad(), kernels_unasked()):
                 stack.enter_context(entered)
-            export = torch.export.draft_export if rung.draft else torch.export.export
-            return export(request.module, args, dynamic_shapes=shapes, strict=False)
+            export = partial(torch.export.export, request.module, args, dynamic_shapes=shapes, strict=False)
+            if request.fakes is None:
+                try:
+                    with shortcuts():
+                        return export()
+                except TorchDynamoException as error:
+                    if isinstance(error, UserError):
+                        raise
+                    # Bodies of loops and branches are compiled apart, with insides of torch as they were.
+            return export()
 
 
 def _bound(request: Request, program: Any, rung: Rung) -> Captured:
@@ -361,10 +362,7 @@ def _bound(request: Request, program: Any, rung: Rung) -> Captured:
     symbols = tuple(s for s in with_hints(request.symbols, point) if s.name not in pinned)
     reasons = {name: f"{name}={point[name]}: {why}" for name, why in pinned.items()}
     demands = tuple(dict.fromkeys(replace_symbols(guard, at) for guard in domain))
-    assumed = (
-        "what torch.export.draft_export assumes holds for the example, nothing checks it elsewhere",
-    ) * rung.draft
-    return Captured(program, symbols, bindings, reasons, demands, rung.label, request.prefix, assumed=assumed)
+    return Captured(program, symbols, bindings, reasons, demands, rung.label, request.prefix)
 
 
 def _by_parameter(module: nn.Module, shapes: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -293,7 +293,7 @@ def _already_run(path: Path, source: bytes) -> Any:
     if path in _RUN:
         text, module = _RUN[path]
         return module if text == source else None
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():
         spec = getattr(module, "__spec__", None)
         if name != "__main__" and getattr(spec, "origin", None) == str(path):
             return None if getattr(spec, "_initializing", False) else module

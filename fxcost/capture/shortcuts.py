@@ -17,6 +17,7 @@ from types import CodeType
 from typing import Any, ClassVar
 
 import torch
+from torch._guards import CompileContext
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd.graph import increment_version
 from torch.fx import proxy
@@ -134,9 +135,17 @@ def _is_plain(operator: Any) -> bool:
 
 
 def _surroundings() -> tuple[Any, ...]:
-    """Settings that a kernel looks at besides its operands."""
+    """Settings that a kernel looks at besides its operands; raises _Unclear.
+
+    Among them is the mode that makes new tensors fake: bodies of loops and branches are traced under one of their own, or
+    none, and names of sizes mean something else there.
+    """
+    mode = torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE)
+    if mode is None:
+        raise _Unclear
     attention = torch.backends.cuda
     return (
+        id(mode),
         torch.is_grad_enabled(),
         torch.is_inference_mode_enabled(),
         torch.get_default_dtype(),
@@ -353,8 +362,17 @@ class Compiled:
     def note(self) -> Callable[[Any], None]:
         """Stands for `GraphModule.recompile`."""
 
-        def recompile(module: Any) -> None:
+        def recompile(module: Any) -> Any:
+            if CompileContext.try_get() is not None:  # dynamo reads the code
+                return self.recompile(module)
             self.modules[id(module)] = weakref.ref(module)
+            type(module).forward = forward
+            return None
+
+        def forward(module: Any, *args: Any, **kwargs: Any) -> Any:
+            """Write the code when it is run after all: bodies of loops and branches are."""
+            self.recompile(module)
+            return module.forward(*args, **kwargs)
 
         return recompile
 

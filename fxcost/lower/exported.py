@@ -21,7 +21,7 @@ from fxcost.capture.ladder import Captured
 from fxcost.errors import CaptureError
 from fxcost.ir.domain import reduced, simplify_domain
 from fxcost.ir.expr import DATA_PREFIX, Expr, as_expr, symbol
-from fxcost.ir.graph import NO_EFFECTS, Attribute, Graph, Node, Standing, State, Value
+from fxcost.ir.graph import NO_EFFECTS, Attribute, Graph, Node, State, Value
 from fxcost.ir.predicate import Compare, Predicate
 from fxcost.ir.symbols import SymbolInfo, ranges_of
 from fxcost.ir.sympy_bridge import Untranslatable, from_sympy, predicate_from_sympy
@@ -92,8 +92,7 @@ class _Lowering:
             updates=updates,
             domain=self._domain(program, symbols),
             fixed=self.captured.fixed,
-            standing=Standing.FITTED if self.captured.assumed else Standing.EXACT,
-            notes=tuple(dict.fromkeys((f"captured: {self.captured.rung}", *self.captured.assumed, *self.notes))),
+            notes=tuple(dict.fromkeys((f"captured: {self.captured.rung}", *self.notes))),
         )
 
     # -- inputs and outputs ----------------------------------------------------------------------------------------

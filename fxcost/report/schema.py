@@ -24,6 +24,7 @@ DOCUMENTS: Mapping[str, tuple[str, ...]] = {
     "recompute": ("recomputation", "rulings"),
     "schedule": ("schedule", "orders"),
     "check": ("check_result",),
+    "cache": ("cache",),
 }
 """By command, what its JSON may be."""
 

@@ -66,6 +66,7 @@ LINES = {
     ],
     "schedule": ["schedule DATA/tiny_llama.mlir --at N=1,S=4", "schedule DATA/tiny_llama.mlir --at N=1"],
     "check": ["check DATA/tiny_llama.mlir --at N=1,S=4 --max macs=3G"],
+    "cache": ["cache"],
 }
 SLOW = {"llm", "schedule", "crossover", "arena", "patch"}
 COMMANDS = {path.stem for path in (Path(__file__).parents[2] / "fxcost" / "cli").glob("[!_]*.py")} - {

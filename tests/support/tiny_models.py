@@ -61,7 +61,7 @@ class Cache(nn.Module):
 
 
 class Branch(nn.Module):
-    """Branches on its data: only torch.export.draft_export takes it, with the branch that the example takes."""
+    """Branches on its data: it is recorded, with the branch that the example takes, and fitted on further recordings."""
 
     def __init__(self) -> None:
         super().__init__()
