@@ -2,7 +2,8 @@
 
 So would `torch.linspace(0, 1, width)`, whose number of steps torch declares as a plain integer, and frequencies and
 windows of so many entries. For a trace, which has no values, `arange` makes the same tensor: as many numbers, each written
-once.
+once. The coordinates of `affine_grid`, which torch decomposes into such ranges on fake tensors, are asked for their shape
+only.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._decomp import decomposition_table
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
@@ -51,13 +53,25 @@ def sizes_in_tensors(model: nn.Module) -> Iterator[None]:
             return forward(*args, **kwargs)
 
     before = model.__dict__.get("forward")
+    decomposed = decomposition_table[_GRID]
     model.forward = inside
+    decomposition_table[_GRID] = _grid
     try:
         yield
     finally:
+        decomposition_table[_GRID] = decomposed
         del model.forward
         if before is not None:
             model.forward = before
+
+
+_GRID = torch.ops.aten.affine_grid_generator.default
+
+
+def _grid(theta: Tensor, size: list[Any], align_corners: bool) -> Tensor:
+    """Coordinates (N, *spatial sizes, rank) as the operator makes them, laid out contiguously; without values."""
+    batch, _, *spatial = size
+    return theta.new_empty((batch, *spatial, len(spatial)))
 
 
 def _symbolic(data: Any) -> bool:

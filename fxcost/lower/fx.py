@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from fxcost.capture.ladder import guard_free
 from fxcost.capture.quiet import muffled
 from fxcost.ir.graph import NO_EFFECTS, Effects
 
+_OWN = str(Path(__file__).parents[1])  # frames of this package are nobody's lines
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 
 
@@ -149,10 +151,10 @@ def shape_env(program: Any) -> Any:
 
 
 def source(node: Any) -> str:
-    """The user's line: the innermost frame outside torch itself."""
+    """The user's line: the innermost frame outside torch itself and this package."""
     frames = _FRAME.findall(node.meta.get("stack_trace") or "")
     for path, line in reversed(frames):
-        if "/torch/" not in path.replace("\\", "/"):
+        if not path.startswith(_OWN) and "/torch/" not in path.replace("\\", "/"):
             return f"{_short(path)}:{line}"
     return f"{_short(frames[-1][0])}:{frames[-1][1]}" if frames else ""
 

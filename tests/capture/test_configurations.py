@@ -80,8 +80,8 @@ CASES: dict[str, tuple[Function, nn.Module | None]] = {
 }
 
 
-SETTLED = {"grid sample", "complex"}
-"""What takes more than one capture: a size is put into a float, a stride depends on a batch of one."""
+SETTLED = {"complex"}
+"""What takes more than one capture: a stride depends on a batch of one."""
 
 
 @pytest.mark.slow

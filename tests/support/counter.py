@@ -60,6 +60,11 @@ def _grouped_mm(out: Any, a: Any, b: Any, *_: Any, **__: Any) -> int:
     return int(prod(a.shape) * out.shape[-1])
 
 
+def _affine_grid(out: Any, theta: Any, *_: Any, **__: Any) -> int:
+    # Every place of the base grid, (x, y, 1), meets the transposed matrix: a batched product inside the kernel.
+    return int(prod(out.shape[:-1]) * prod(theta.shape[-2:]))
+
+
 _FORMULAS: dict[str, Callable[..., int]] = {
     "aten::mm": _mm,
     "aten::addmm": _addmm,
@@ -75,6 +80,7 @@ _FORMULAS: dict[str, Callable[..., int]] = {
     "aten::addmv": _addmv,
     "aten::mkldnn_rnn_layer": _recurrent,
     "aten::_grouped_mm": _grouped_mm,
+    "aten::affine_grid_generator": _affine_grid,
     "transformers::grouped_mm_fallback": _grouped_mm,
 }
 
