@@ -84,10 +84,8 @@ def complete_products(value: Expr) -> tuple[list[ShiftedProduct], Expr]:
         return [], value
     products: list[ShiftedProduct] = []
     rest = dict(value.terms)
-    for monomial, factor in value.terms.items():
-        if len(monomial) != 2 or any(power != 1 or not _shiftable(atom) for atom, power in monomial) or factor <= 0:
-            continue
-        (first, _), (second, _) = monomial
+    for monomial, factor in sorted(_pairs(value), key=lambda term: natural(_monomial(term[0], None))):
+        (first, _), (second, _) = sorted(monomial, key=lambda each: natural(_atom(each[0], None)))
         p, q = -rest.get(((first, 1),), 0), -rest.get(((second, 1),), 0)
         if p <= 0 or p != q:
             continue
@@ -99,6 +97,15 @@ def complete_products(value: Expr) -> tuple[list[ShiftedProduct], Expr]:
         for done in (monomial, ((first, 1),), ((second, 1),)):
             del rest[done]
     return products, rebuilt(rest)
+
+
+def _pairs(value: Expr) -> list[tuple[Monomial, int]]:
+    """Positive terms that are the product of two shiftable sizes."""
+    return [
+        (monomial, factor)
+        for monomial, factor in value.terms.items()
+        if factor > 0 and len(monomial) == 2 and all(power == 1 and _shiftable(atom) for atom, power in monomial)
+    ]
 
 
 def _shiftable(atom: Atom) -> bool:
@@ -155,7 +162,11 @@ def _operand(value: Expr, names: Mapping[Atom, str] | None) -> str:
 
 
 def name_parts(values: Iterable[Expr], least: int = 2) -> dict[Atom, str]:
-    """Name the divisions that occur at least `least` times in `values`: `H32` for (H + 31)//32, else `p1`, `p2` ..."""
+    """Name the divisions that occur at least `least` times in `values`: `H32` for (H + 31)//32, else `p1`, `p2` ...
+
+    What stands inside another comes before it, then small divisors come first: the order of terms is that in which they
+    happened to be built, which must not show.
+    """
     counts: dict[Atom, int] = {}
     for value in values:
         for monomial in value.terms:
@@ -163,9 +174,9 @@ def name_parts(values: Iterable[Expr], least: int = 2) -> dict[Atom, str]:
                 _count(atom, counts)
     taken = {name for value in counts for arg in value.args for name in arg.symbols}
     names: dict[Atom, str] = {}
-    for atom, count in counts.items():
-        if count < least or atom.kind not in _OPERATORS:
-            continue
+    depths: dict[Atom, int] = {}
+    found = [atom for atom, count in counts.items() if count >= least and atom.kind in _OPERATORS]
+    for atom in sorted(found, key=lambda a: (_depth(a, depths), a.args[1].constant or 0, natural(_atom(a, None)))):
         name = _short_name(atom)
         if name is None or name in taken:
             name = next(n for i in range(1, len(counts) + 2) if (n := f"p{i}") not in taken)
@@ -180,6 +191,13 @@ def _count(atom: Atom, counts: dict[Atom, int]) -> None:
         for inner in arg.atoms():
             if inner.kind != "symbol":
                 _count(inner, counts)
+
+
+def _depth(atom: Atom, known: dict[Atom, int]) -> int:
+    """How many atoms stand inside one another."""
+    if atom not in known:
+        known[atom] = 1 + max((_depth(inner, known) for arg in atom.args for inner in arg.atoms()), default=0)
+    return known[atom]
 
 
 def _short_name(atom: Atom) -> str | None:

@@ -36,6 +36,7 @@ from fxcost.ir.expr import (
 )
 from tests.strategies import Shadowed, expressions, points, shadowed
 
+ROOT = Path(__file__).parents[2]
 H, W, N, S = symbol("H"), symbol("W"), symbol("N"), symbol("S")
 
 
@@ -254,6 +255,39 @@ pathlib.Path({str(tmp_path / "back.pickle")!r}).write_bytes(pickle.dumps(loaded)
     subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[2], timeout=60)
     back = pickle.loads((tmp_path / "back.pickle").read_bytes())
     assert all(a is b for a, b in zip(made, back, strict=True))
+
+
+HISTORY = """
+import sys
+from fxcost.ir.printing import name_parts, python
+from fxcost.ir.reader import parse_expr
+
+texts = [
+    "(H//2)*(W//2)*N + ((H + 3)//4)*((W + 3)//4)*5 + (H//3)*(W//3) - 2*(H//3) - 2*(W//3)",
+    "H*W + H*N - 2*H - 2*W - 2*N",  # H can be taken into either product
+    "((N*(H//2) + 5)//7)*(W//2) + ((N*(W//2) + 5)//7)**2 + ((N*(H//2) + 5)//7) + (N//9)*((H + 3)//4) + (N//9)**2",
+    "max(S*(W//2), N*N, ((W + 3)//4)*(S%7), S%7)",
+]
+parts = "H W N S H//2 W//2 (H+3)//4 (W+3)//4 H//3 W//3 N//9 (N*(H//2)+5)//7 (N*(W//2)+5)//7 S%7".split()
+backwards = sys.argv[1] == "backwards"
+kept = [parse_expr(text) for text in (parts[::-1] if backwards else parts)]
+if backwards:
+    kept.append(sum((kept[i] * kept[j] for i in range(len(kept)) for j in range(i)), start=kept[0]))
+values = [parse_expr(text) for text in (texts[::-1] if backwards else texts)]
+values = values[::-1] if backwards else values
+names = name_parts(values)
+print(list(names.values()), *(python(value) for value in values), *(python(value, names) for value in values), sep="\\n")
+"""
+
+
+def test_the_text_does_not_depend_on_what_was_built_before() -> None:
+    def printed(order: str) -> str:
+        run = [sys.executable, "-c", HISTORY, order]
+        return subprocess.run(run, check=True, capture_output=True, text=True, cwd=ROOT, timeout=60).stdout
+
+    assert printed("forwards") == printed("backwards")
+    # small divisors first; a part after those inside it
+    assert printed("forwards").splitlines()[0] == "['p1', 'p2', 'p3', 'p4', 'H4', 'W4', 'p5', 'p6', 'p7']"
 
 
 def test_questions() -> None:
