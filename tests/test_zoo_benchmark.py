@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,8 +34,8 @@ def test_a_later_row_replaces_an_earlier_one(tmp_path: Path) -> None:
 class Process:
     """A worker process as seen from outside."""
 
-    def __init__(self, alive: bool) -> None:
-        self.alive, self.exitcode, self.killed = alive, -9, False
+    def __init__(self, alive: bool, exitcode: int = -signal.SIGKILL) -> None:
+        self.alive, self.exitcode, self.killed = alive, exitcode, False
 
     def is_alive(self) -> bool:
         return self.alive
@@ -69,9 +70,15 @@ def test_a_model_that_never_ends_is_stopped_and_keeps_what_is_known() -> None:
     process = Process(alive=True)
     under_way = running(process, Answers(row("timm:a", outcome="failed", params=12)))
     assert under_way.ended(limit=100) is None
-    found = running(process, Answers(row("timm:a", outcome="failed", params=12)), since=200).ended(limit=100)
+    found = running(process, Answers(row("timm:a", outcome="failed", params=12)), since=600).ended(limit=100)
     assert process.killed
     assert (found["outcome"], found["params"], found["error"]) == ("failed", 12, "stopped after 100 s")
+
+
+def test_time_of_the_processor_is_limited_whatever_the_clock_says() -> None:
+    assert running(Process(alive=True), Answers(), since=300).ended(limit=100) is None
+    stopped = Process(alive=False, exitcode=-signal.SIGXCPU)
+    assert running(stopped, Answers()).ended(limit=100)["error"] == "stopped after 100 s"
 
 
 def test_a_worker_that_dies_costs_its_own_row() -> None:
