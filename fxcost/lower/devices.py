@@ -17,8 +17,7 @@ from fxcost.capture.plans import UNIFORM, Styles, plan_of
 from fxcost.errors import CaptureError, SpecError
 from fxcost.ir.specs import SpecReader
 from fxcost.lower.exported import lower
-from fxcost.lower.model import Source, read_specs
-from fxcost.lower.model import _substituted as substituted
+from fxcost.lower.model import Source, read_specs, substituted
 
 
 def capture_on_devices(

@@ -7,7 +7,7 @@ a model that torch.export cannot take is recorded at one size and its graph mark
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -18,36 +18,24 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from fxcost.capture.count import eager_macs
-from fxcost.capture.inputs import TORCH_DTYPES, check_hints, classify, tensors
-from fxcost.capture.ladder import (
-    Captured,
-    Probed,
-    Request,
-    bind_size,
-    climb,
-    first_line,
-    probe,
-    quiet_inference,
-    user_inputs,
-)
-from fxcost.capture.loaders import EXTRA_FILE, MAX_REAL_ELEMENTS, load_model
+from fxcost.capture.inputs import check_hints, classify, tensors
+from fxcost.capture.ladder import Captured, Probed, Request, climb, first_line, probe, quiet_inference
+from fxcost.capture.loaders import MAX_REAL_ELEMENTS, load_model
 from fxcost.capture.past import given_past
 from fxcost.capture.record import record
 from fxcost.capture.training import Loss, WithLoss, fake_twin, step_macs, train_only
 from fxcost.capture.twin import ORIGIN, Positional, evaluating, meta_twin, uses_cache
-from fxcost.errors import CaptureError, FileError, SpecError
-from fxcost.ir.expr import Expr, substitute, symbol
+from fxcost.errors import CaptureError, SpecError
+from fxcost.ir.expr import substitute
 from fxcost.ir.graph import Graph
-from fxcost.ir.predicate import Predicate
-from fxcost.ir.reader import parse_expr
 from fxcost.ir.specs import SpecReader, TensorSpec
 from fxcost.ir.symbols import SymbolInfo
 from fxcost.lower.exported import lower
 from fxcost.lower.fx import autocasts
 from fxcost.lower.joint import lower_joint
+from fxcost.lower.program import lower_program
 
 Progress = Callable[[str], None]
-_DTYPES = {dtype.short: dtype for dtype in TORCH_DTYPES}
 CACHE_OFF = "use_cache was switched off: a key-value cache is no tensor that a graph can return"
 AUTOCAST = "autocast: results have its types; the casts of operands are no operators of the graph and are not counted"
 AUTOCAST_UNSEEN = "autocast was not applied, as on meta tensors it is not: bytes are those of the types as written"
@@ -114,7 +102,7 @@ def capture_graph(
     reader = SpecReader()
     args, named = read_specs(reader, specs, kwargs or {})
     if pins:
-        args, named = _substituted(args, pins), _substituted(named, pins)
+        args, named = substituted(args, pins), substituted(named, pins)
     symbols = {
         n: replace(s, hint=(point or {}).get(n, s.hint)) for n, s in reader.symbols.items() if n not in (pins or {})
     }
@@ -131,7 +119,8 @@ def capture_graph(
             "has lost how it trains"
         )
     if isinstance(model, torch.export.ExportedProgram):
-        return _from_program(model, (*args, *named.values()), symbols, label, built)
+        graph, seconds = lower_program(model, (*args, *named.values()), symbols, label)
+        return Source(graph, {"build": built, "lower": seconds}, None, model)
     if not isinstance(model, nn.Module):
         raise SpecError(
             f"cannot analyse {type(model).__name__}; expected an nn.Module, ExportedProgram, GraphModule or a path"
@@ -160,10 +149,10 @@ def read_specs(reader: SpecReader, specs: Any, kwargs: Mapping[str, Any]) -> tup
     for name in reader.multiples:
         reader.symbols.pop(name, None)
 
-    return _substituted(args, reader.multiples), _substituted(named, reader.multiples)
+    return substituted(args, reader.multiples), substituted(named, reader.multiples)
 
 
-def _substituted(specs: Any, values: Mapping[str, Any]) -> Any:
+def substituted(specs: Any, values: Mapping[str, Any]) -> Any:
     """The specs with symbols replaced by numbers or expressions."""
 
     def put(leaf: Any) -> Any:
@@ -201,18 +190,16 @@ def _from_module(
     failure = ""
     found: Source | None = None
     if twin is not None:
-        request = _request(twin, args, named, symbols, "meta")
         progress(f"trying sizes of {label}")
+        request = _request(twin, args, named, symbols, "meta")
         probed = probe(request)
         progress(f"capturing {label}")
-        captured, graph, failure = climb(request, probed, partial(lower, name=label))
-        if captured is not None and graph is not None:
-            found = _source(captured, graph, request, probed)
-            if not autocasts(captured.program.graph_module):
-                return found
-            # Autocast does nothing to meta tensors: the types are right on the CPU only.
-            if _on_meta(model) and (rebuild is None or _elements(model) > MAX_REAL_ELEMENTS):
-                return _noted(found, AUTOCAST_UNSEEN)
+        found, failure = _climbed(request, probed, partial(lower, name=label))
+        if found is not None and not autocasts(found.program.graph_module):
+            return found
+        # Autocast does nothing to meta tensors: the types are right on the CPU only.
+        if found is not None and _on_meta(model) and (rebuild is None or _elements(model) > MAX_REAL_ELEMENTS):
+            return _noted(found, AUTOCAST_UNSEEN)
     # Some models look at values, or make tensors on the CPU, while they run: try with the user's own tensors.
     if _on_meta(model) and rebuild is not None:
         if _elements(model) > MAX_REAL_ELEMENTS:
@@ -225,13 +212,12 @@ def _from_module(
     with evaluating(model):
         if _on_meta(model):
             return _run_once(model, args, named, symbols, label, failure)
-        request = _request(model, args, named, symbols, "cpu")
         progress(f"capturing {label} on the CPU")
+        request = _request(model, args, named, symbols, "cpu")
         probed = probe(request)
-        captured, graph, failure = climb(request, probed, partial(lower, name=label))
-        if captured is not None and graph is not None:
-            found = _source(captured, graph, request, probed)
-            return _noted(found, AUTOCAST) if autocasts(captured.program.graph_module) else found
+        real, failure = _climbed(request, probed, partial(lower, name=label))
+        if real is not None:
+            return _noted(real, AUTOCAST) if autocasts(real.program.graph_module) else real
         if found is not None:
             return _noted(found, AUTOCAST_UNSEEN)
         return replace(_recorded(request, label, failure, probed), module=model)
@@ -285,12 +271,10 @@ def _training_step(
             "input specs against its forward, and give a size that it takes, for example H@224"
         )
     progress(f"capturing a training step of {label}")
-    captured, graph, failure = climb(request, probed, partial(lower_joint, name=label))
-    if captured is None or graph is None:
+    found, failure = _climbed(request, probed, partial(lower_joint, name=label), step_macs)
+    if found is None:
         raise CaptureError(f"{label}: no training step could be captured: {failure}")
-    source = _source(captured, graph, request, probed, step_macs)
-    notes = (*graph.notes, training.note)
-    return replace(source, graph=replace(graph, notes=notes), program=None, origins={})
+    return replace(_noted(found, training.note), program=None, origins={})
 
 
 def _on_meta(model: nn.Module) -> bool:
@@ -306,13 +290,16 @@ def _request(
     return Request(model, args, symbols, device)
 
 
-def _source(
-    captured: Captured,
-    graph: Graph,
+def _climbed(
     request: Request,
     probed: Probed,
+    lowering: Callable[[Captured], Graph],
     counter: Callable[[Request, Mapping[str, int]], int] = eager_macs,
-) -> Source:
+) -> tuple[Source | None, str]:
+    """What the ladder gives, with the eager count at other sizes; or None and why it gave nothing."""
+    captured, graph, failure = climb(request, probed, lowering)
+    if captured is None or graph is None:
+        return None, failure
     pinned = {n: _size_of(request, captured, n) for n in captured.fixed}
 
     def count(point: Mapping[str, int]) -> int:
@@ -326,7 +313,7 @@ def _source(
         for node in captured.program.graph.nodes
         if ORIGIN in (node.meta.get("custom") or {})
     }
-    return Source(
+    source = Source(
         graph,
         captured.seconds,
         count if probed.point is not None else None,
@@ -336,6 +323,7 @@ def _source(
         classify(request.specs),
         frozenset(probed.pinned),
     )
+    return source, ""
 
 
 def _size_of(request: Request, captured: Captured, name: str) -> int:
@@ -368,99 +356,3 @@ def _recorded(request: Request, label: str, failure: str, probed: Probed | None 
         roles=classify(request.specs),
         refused=frozenset(probed.pinned),
     )
-
-
-def _from_program(
-    program: Any, specs: Sequence[Any], symbols: Mapping[str, SymbolInfo], label: str, built: float
-) -> Source:
-    """Lower an ExportedProgram as it is; specs only name its dimensions, without them torch's names stay."""
-    start = time.process_time()
-    found = user_inputs(program)
-    leaves = list(pytree.tree_leaves(tuple(specs)))
-    stored = program.graph_module.meta.get(EXTRA_FILE)
-    if stored is not None and not leaves:
-        leaves, symbols = _named(stored, found, label)
-    if leaves and len(leaves) != len(found):
-        raise SpecError(f"{label} takes {len(found)} inputs, {len(leaves)} specs were given")
-    bindings: dict[str, Expr] = {}
-    domain: list[Predicate] = []
-    fixed: dict[str, str] = {}
-    for position, example in enumerate(found):
-        if not isinstance(example, torch.Tensor):
-            continue
-        leaf = leaves[position] if leaves else None
-        if isinstance(leaf, TensorSpec):
-            if len(leaf.shape) != example.ndim:
-                raise SpecError(
-                    f"{label}: input {position} has {example.ndim} dimensions, its spec has {len(leaf.shape)}"
-                )
-            if TORCH_DTYPES[leaf.dtype] is not example.dtype:
-                found_dtype = str(example.dtype).removeprefix("torch.")
-                raise SpecError(f"{label}: input {position} is {found_dtype}, its spec says {leaf.dtype.short}")
-            for wanted, size in zip(leaf.shape, example.shape, strict=True):
-                _check_static(label, position, wanted, size)
-                bind_size(wanted, size, bindings, domain, fixed)
-        else:
-            for size in example.shape:
-                if isinstance(size, torch.SymInt) and size.node.expr.is_Symbol:
-                    bindings.setdefault(size.node.expr.name, symbol(size.node.expr.name))
-    known = {n: symbols.get(n, SymbolInfo(n)) for value in bindings.values() for n in sorted(value.symbols)}
-    hints = _hints(found, bindings)
-    pinned = {n: int(why) for n, why in _pinned_sizes(leaves, found).items() if n in fixed}
-    captured = Captured(
-        program,
-        tuple(replace(s, hint=hints.get(n, s.hint)) for n, s in known.items() if n not in fixed),
-        {k: substitute(v, pinned) for k, v in bindings.items()},
-        {n: f"{n}={pinned[n]}: the exported program is fixed to this size" for n in fixed},
-        tuple(domain),
-        "given as an exported program",
-    )
-    with quiet_inference():
-        graph = lower(captured, label)
-    return Source(graph, {"build": built, "lower": time.process_time() - start}, None, program)
-
-
-def _named(stored: Mapping[str, Any], found: Sequence[Any], label: str) -> tuple[list[Any], dict[str, SymbolInfo]]:
-    """The inputs and symbols as they were called when the program was written."""
-    where = f"{label}: {EXTRA_FILE}"
-    try:
-        symbols = {
-            str(name): SymbolInfo(
-                str(name), int(s["min"]), None if s["max"] is None else int(s["max"]), int(s["multiple_of"])
-            )
-            for name, s in stored["report"]["symbols"].items()
-        }
-        specs = iter(
-            TensorSpec(_DTYPES[entry["dtype"]], tuple(parse_expr(str(size), where=where) for size in entry["shape"]))
-            for entry in stored["inputs"]
-        )
-        leaves = [next(specs, None) if isinstance(example, torch.Tensor) else None for example in found]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FileError(f"{where} is damaged ({first_line(error)}); write the program again") from error
-    return leaves, symbols
-
-
-def _check_static(label: str, position: int, wanted: Expr, size: Any) -> None:
-    if wanted.constant is not None and isinstance(size, int) and wanted.constant != size:
-        raise SpecError(f"{label}: input {position} has a size {size} where its spec says {wanted}")
-
-
-def _hints(found: Sequence[Any], bindings: Mapping[str, Expr]) -> dict[str, int]:
-    hints: dict[str, int] = {}
-    for example in found:
-        for size in example.shape if isinstance(example, torch.Tensor) else ():
-            if isinstance(size, torch.SymInt) and size.node.expr.is_Symbol and size.node.hint is not None:
-                value = bindings.get(size.node.expr.name)
-                if value is not None and str(value) in value.symbols:
-                    hints[str(value)] = int(size.node.hint)
-    return hints
-
-
-def _pinned_sizes(leaves: Sequence[Any], found: Sequence[Any]) -> dict[str, int]:
-    sizes: dict[str, int] = {}
-    for leaf, example in zip(leaves, found, strict=False):
-        if isinstance(leaf, TensorSpec) and isinstance(example, torch.Tensor):
-            for wanted, size in zip(leaf.shape, example.shape, strict=True):
-                if str(wanted) in wanted.symbols and isinstance(size, int):
-                    sizes[str(wanted)] = size
-    return sizes
