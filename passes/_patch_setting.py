@@ -26,6 +26,9 @@ from fxcost.pipeline import Facts
 
 Numbers = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 
+MOST_BITS = 1 << 60
+"""Of all tensors together: no sum over a sweep then passes what int64 holds, borders and kept halos included."""
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -105,7 +108,7 @@ class Setting:
 def setting_of(graph: Graph, facts: Facts, point: Mapping[str, int]) -> Setting:
     """The setting at a point that binds every symbol, nodes in traced order.
 
-    Raises SpecError where a symbol has no size.
+    Raises SpecError where a symbol has no size, or sizes are beyond what is counted in.
     """
     missing = [s.name for s in graph.symbols if s.name not in point]
     if missing:
@@ -117,19 +120,21 @@ def setting_of(graph: Graph, facts: Facts, point: Mapping[str, int]) -> Setting:
     lives = tuple(Life(sizes[buffer.size], buffer.first, buffer.last) for buffer in case.buffers)
     block_of = {value: i for i, buffer in enumerate(case.buffers) for value in buffer.values}
     base = {v: a.of for v, a in storage.aliases.items() if holds(a.when, point)} | dict(groups.virtual)
-    kept = {*graph.outputs, *(value for _, value in graph.updates)}
     defined = {value.id: k for k, node in enumerate(graph.nodes) for value in node.results}
-    last = {value: graph.readers[value][-1] for value in graph.readers} | dict.fromkeys(kept, len(graph.nodes))
+    last, maps = last_readers(graph), maps_of(graph)
     rows = facts[Costs].rows
-    maps = {v.id: v.type for v in graph.values() if isinstance(v.type, TensorType) and v.type.rank >= 2}
     wanted = [size for kind in maps.values() for size in (*kind.shape[-2:], kind.numel)]
     wanted += [size for row in rows for size in (row.macs, row.read_bytes, row.write_bytes, row.weight_bytes)]
     numbers = _numbers(wanted, point)
     shapes = {}
     for value, kind in maps.items():
         height, width = (numbers[size] for size in kind.shape[-2:])
-        bits = evaluate(activation_bytes(kind, symbol("b") * 8, options.activations), {"b": 1})
+        bits = bits_of(kind, options.activations)
         shapes[value] = Shape(height, width, bits * (numbers[kind.numel] // max(1, height * width)))
+    if sum(shape.rows * shape.columns * shape.bits for shape in shapes.values()) >= MOST_BITS:
+        raise SpecError(
+            "patches are counted in 64 bits: at these sizes all tensors together have more than 2**60 of them"
+        )
     return Setting(
         graph,
         point,
@@ -153,6 +158,22 @@ def _numbers(values: Iterable[Expr], point: Mapping[str, int]) -> dict[Expr, int
     wanted = tuple(dict.fromkeys(values))
     names = tuple(sorted(point))
     return dict(zip(wanted, compiled(wanted, names)(*(point[name] for name in names)), strict=True))
+
+
+def bits_of(kind: TensorType, activations: str | None) -> int:
+    """Bits of one element as it is stored."""
+    return evaluate(activation_bytes(kind, symbol("b") * 8, activations), {"b": 1})
+
+
+def maps_of(graph: Graph) -> dict[str, TensorType]:
+    """Values that have rows and columns."""
+    return {v.id: v.type for v in graph.values() if isinstance(v.type, TensorType) and v.type.rank >= 2}
+
+
+def last_readers(graph: Graph) -> dict[str, int]:
+    """The last node that reads each value; the number of nodes where it outlives the call."""
+    kept = {*graph.outputs, *(value for _, value in graph.updates)}
+    return {value: graph.readers[value][-1] for value in graph.readers} | dict.fromkeys(kept, len(graph.nodes))
 
 
 def windows_of(graph: Graph, storage: Storage) -> tuple[Local | str, ...]:

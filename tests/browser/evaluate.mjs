@@ -7,6 +7,7 @@ import vm from "node:vm";
 const plain = (_, value) => (typeof value === "bigint" ? `${value}` : value);
 
 const REPORT = `
+const shownPlans = (found) => (found.why ? found : { ...found, plans: found.plans.map((plan) => plan()) });
 function answer({ typed, setting }) {
   const state = evaluate(typed, setting);
   const line = (each) => each && { peak: each.peak, highest: each.highest, bytes: each.bytes, start: each.start,
@@ -17,6 +18,7 @@ function answer({ typed, setting }) {
     sizes: state.sizes, problems: state.problems, masked: state.masked, guards: state.guards,
     traced: line(region?.traced), best: line(region?.best), number: region?.number ?? null,
     machines: (region?.machines ?? []).map((machine) => ({ ...machine, groups: machine.groups() })),
+    patches: data.patches && shownPlans(plansAt(state)),
     names: region ? list(region.region.nodes.name).map(word) : [],
   };
 }`;

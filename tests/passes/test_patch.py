@@ -158,6 +158,8 @@ def test_answers_of_a_cost() -> None:
         cost.patch(at, memory=1000, grids=[(4, 4)])
     with pytest.raises(SpecError, match="give a size for"):
         cost.patch({"N": 1})
+    with pytest.raises(SpecError, match="counted in 64 bits"):
+        cost.patch({"N": 10**12, "H": 2240, "W": 2240})
     with pytest.raises(SpecError, match="at least two patches"):
         cost.patch(at, grids=[(1, 1)])
     with pytest.raises(Infeasible, match="p up to 16"):

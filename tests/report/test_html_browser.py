@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import pytest
 
 import fxcost
 from fxcost.cost import Cost
+from fxcost.passes._patch_setting import setting_of
 from tests.report.test_html import HOSTILE, hostile_cost
+from tests.report.test_html_patches import counted
 from tests.support.commands import DATA
 from tests.support.pages import QUANTITIES, browser, drive
 from tests.support.small_graphs import random_graph
@@ -210,3 +213,38 @@ def test_a_plan_of_patches_is_picked(tmp_path: Path) -> None:
     assert f"({found.frontier[-1][0]:,} bytes)" in last
     assert f"({found.frontier[0][0]:,} bytes)" in first
     assert f"({found.frontier[1][0]:,} bytes)" in second
+
+
+def test_patches_follow_every_slider(tmp_path: Path) -> None:
+    """The plan picked is that of Python at each size, and where it cannot be cut the page says so."""
+    cost = fxcost.analyze(DATA / "mobilenet_v2.mlir", activations="int8")
+    page, at = tmp_path / "page.html", {"N": 1, "H": 96, "W": 96}
+    found = cost.patch(at, grids=[(3, 3)], cached=False)
+    cost.to_html(page, at=at, targets=["stm32f412"], summary=replace(cost.summary(at), patches=found))
+    moves: list[tuple[dict[str, Any], tuple[int, int, int]]] = [
+        ({"do": "slide", "symbol": "H", "key": "ArrowRight", "times": 5}, (1, 101, 96)),
+        ({"do": "slide", "symbol": "N", "key": "ArrowRight", "times": 2}, (3, 101, 96)),
+        ({"do": "slide", "symbol": "W", "key": "End"}, (3, 101, 768)),
+        ({"do": "type", "symbol": "H", "text": "90001"}, (3, 90_001, 768)),
+        ({"do": "type", "symbol": "N", "text": "4000037"}, (4_000_037, 90_001, 768)),  # bytes past 2**53
+        ({"do": "type", "symbol": "H", "text": "2*W - 3"}, (4_000_037, 1533, 768)),
+    ]
+    read = {"do": "text", "selector": "#patches-text"}
+    steps = [step for move, _ in moves for step in (move, read)]
+    steps += [
+        {"do": "type", "symbol": "H", "text": "5"},
+        {"do": "type", "symbol": "W", "text": "5"},
+        read,
+        {"do": "axe"},
+    ]
+    steps += [{"do": "type", "symbol": "H", "text": "0"}, read]
+    results = quiet(drive(page, steps), page)
+    for text, (_, size) in zip(results[1::2], moves, strict=False):
+        setting = setting_of(cost.graph, cost.facts, dict(zip("NHW", size, strict=True)))
+        peak, macs = counted(setting, found.plan.stages) or (0, 0)
+        assert f"({peak:,} bytes) for {100 * (macs / setting.total_macs - 1):.2f} %" in text
+        assert f"({macs:,} in all)" in text
+    *_, small, barriers, _, nowhere = results
+    assert "This plan cannot be cut at these sizes" in small
+    assert "Not known here: nothing is known at these sizes" in nowhere
+    assert [barrier for barrier in barriers if barrier["impact"] in SERIOUS] == []

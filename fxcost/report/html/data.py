@@ -13,19 +13,18 @@ from fxcost.ir.printing import name_parts, python
 from fxcost.ir.symbols import SymbolInfo
 from fxcost.passes.buffers import Buffers, Case
 from fxcost.passes.latency import Latency
-from fxcost.passes.patch_plan import Stage
 from fxcost.passes.totals import IN_MEMORY, Totals
 from fxcost.passes.workload import Workload
 from fxcost.pipeline import Facts
 from fxcost.query.breakdown import ModuleRow, module_tree, node_rows
-from fxcost.query.fit import FitAnswer, room_for_activations
+from fxcost.query.fit import FitAnswer
 from fxcost.query.quantity import Quantity
 from fxcost.report.fit import largest_lines
 from fxcost.report.html.javascript import Conditions, Table
 from fxcost.report.html.machines import ceilings, facts_on, machine_data
-from fxcost.report.html.packing import Pool, Rates
+from fxcost.report.html.packing import Pool, Rates, case_data
+from fxcost.report.html.patches import patches_data
 from fxcost.report.html.subject import Machine, Order, Region, Setting, Subject
-from fxcost.report.patch import grid_text, summary_line
 from fxcost.report.terminal import plain
 from fxcost.report.text import HEADLINES
 
@@ -56,7 +55,7 @@ def report_data(subject: Subject) -> tuple[dict[str, Any], str]:
         "chosen": subject.chosen,
         "definitions": [],
         "machines": [_machine_head(subject, machine) for machine in subject.machines],
-        "patches": _patches(subject),
+        "patches": patches_data(subject, tables, conditions, pool),
         "regions": [
             _region_data(subject, number, region, table, pool, conditions)
             for number, (region, table) in enumerate(zip(subject.regions, tables, strict=True))
@@ -68,47 +67,6 @@ def report_data(subject: Subject) -> tuple[dict[str, Any], str]:
     return data, (
         f"{{\nconditions: {conditions.functions()},\ntotals: {totals.function()},\nregions: [\n{regions}\n]}}"
     )
-
-
-def _patches(subject: Subject) -> dict[str, Any] | None:
-    """Plans that no other beats at the point of the page, fewest MACs first; and the memory of every machine."""
-    summary, chosen = subject.summary, subject.settings[subject.chosen]
-    found = summary.patches
-    if found is None:
-        return None
-    plans = [
-        {"peak": peak, "macs": macs, "stages": [_stage(stage) for stage in stages], "order": False}
-        for (peak, macs), stages in zip(found.frontier, found.choices, strict=True)
-        if not found.order or (macs < found.macs and peak > found.peak)
-    ]
-    if found.order:
-        plans.append(
-            {"peak": found.peak, "macs": found.macs, "stages": [_stage(s) for s in found.stages], "order": True}
-        )
-    rooms = []
-    for name, answer in chosen.largest.items():
-        room, patched = room_for_activations(answer), summary.patched_fits.get(name)
-        least = "none found" if patched is None or patched.found is None else summary_line(patched.found)
-        if room is not None and found.plain_peak <= room[1]:
-            least = "none needed"
-        rooms.append(
-            {"name": name, "level": room and room[0], "bytes": room and room[1], "least": least if room else ""}
-        )
-    return {
-        "plainPeak": found.plain_peak,
-        "plainMacs": found.plain_macs,
-        "bound": found.bound,
-        "certificate": found.certificate,
-        "at": ", ".join(f"{name}={size}" for name, size in found.point.items()),
-        "accounting": chosen.options.accounting,
-        "widths": chosen.widths,
-        "plans": plans,
-        "rooms": rooms,
-    }
-
-
-def _stage(stage: Stage) -> dict[str, Any]:
-    return {"from": stage.first, "to": stage.up_to or stage.last, "cut": grid_text(stage), "peak": stage.peak}
 
 
 def symbol_names(regions: Iterable[Region]) -> tuple[str, ...]:
@@ -237,19 +195,9 @@ def _part(
     return {
         **{name: pool.column(table(row.metrics[name]) for row in rows) for name in TRAFFIC},
         "guards": [conditions(guard) for guard in facts[Totals].guards],
-        "cases": [_case(case, table, pool, conditions) for case in facts[Buffers].cases],
+        "cases": [case_data(case, table, pool, conditions) for case in facts[Buffers].cases],
         "best": _best(order, graph, facts, table, pool, conditions) if here and order is not None else None,
         "machines": [machine_data(machine, graph, facts, pool, rates) for machine in subject.machines],
-    }
-
-
-def _case(case: Case, table: Table, pool: Pool, conditions: Conditions) -> dict[str, Any]:
-    return {
-        "when": conditions(case.when),
-        "block": pool.words(buffer.id for buffer in case.buffers),
-        "size": pool.column(table(buffer.size) for buffer in case.buffers),
-        "first": pool.column(buffer.first for buffer in case.buffers),
-        "last": pool.column(buffer.last for buffer in case.buffers),
     }
 
 
@@ -263,7 +211,7 @@ def _best(order: Order, graph: Graph, facts: Facts, table: Table, pool: Pool, co
     return {
         "order": pool.column(found.order),
         "folded": len(found.folded),
-        "case": _case(Case(case.when, kept), table, pool, conditions),
+        "case": case_data(Case(case.when, kept), table, pool, conditions),
         "at": ", ".join(f"{name}={size}" for name, size in order.point.items()),
         "optimal": found.optimal,
         "certificate": found.certificate,

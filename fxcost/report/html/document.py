@@ -34,7 +34,7 @@ class Kind:
 
 PARTS = ("totals", "machines", "timeline", "patches", "roofline", "treemap", "tree", "notes")
 KINDS: Mapping[str, Kind] = {
-    "report": Kind("Settings", (*COMPUTING, *DRAWING, *PARTS, "report")),
+    "report": Kind("Settings", (*COMPUTING, "tiles", *DRAWING, *PARTS, "report")),
     "compare": Kind("What is drawn", (*COMPUTING, "lines", *DRAWING, "compare")),
 }
 """Pages share a frame, page.html; what stands between its caveats and its notes is a file of the kind's name."""

@@ -8,7 +8,8 @@ from typing import Any, Generic, TypeVar
 
 from fxcost.ir.expr import Expr
 from fxcost.passes._rates import Load, RateFormula, Residence, Term
-from fxcost.report.html.javascript import Table
+from fxcost.passes.buffers import Case
+from fxcost.report.html.javascript import Conditions, Table
 
 T = TypeVar("T", bound=Hashable)
 
@@ -91,3 +92,14 @@ class Rates:
     def amount(self, amount: Expr) -> int:
         """The number of an amount."""
         return self.amounts(amount)
+
+
+def case_data(case: Case, table: Table, pool: Pool, conditions: Conditions) -> dict[str, Any]:
+    """Blocks of memory under one storage condition: names, sizes, and the steps between which each lives."""
+    return {
+        "when": conditions(case.when),
+        "block": pool.words(buffer.id for buffer in case.buffers),
+        "size": pool.column(table(buffer.size) for buffer in case.buffers),
+        "first": pool.column(buffer.first for buffer in case.buffers),
+        "last": pool.column(buffer.last for buffer in case.buffers),
+    }
