@@ -430,7 +430,8 @@ class _Lowering:
                 try:
                     read = predicate_from_sympy(guard.expr, self.names)
                 except Untranslatable:
-                    self.notes.append(f"a guard could not be read and is not checked: {guard.expr}")
+                    self.notes.append(f"a guard has no exact integer form, and sizes in it are held: {guard.expr}")
+                    found += self._held(guard.expr, symbols)
                     continue
                 if not _about_storage(guard, read):
                     found.append(read)
@@ -445,16 +446,25 @@ class _Lowering:
                     found.append(Compare("<=", value, as_expr(int(upper))))
         return simplify_domain(found, ranges_of(symbols))
 
+    def _held(self, guard: Any, symbols: tuple[SymbolInfo, ...]) -> list[Predicate]:
+        """The sizes that a guard is about at what they were traced with: all that is known of where it holds."""
+        known = [self.names[free.name] for free in guard.free_symbols if free.name in self.names]
+        about = frozenset[str]().union(*(value.symbols for value in known))
+        return [Compare("==", symbol(s.name), as_expr(s.hint)) for s in symbols if s.name in about and s.hint]
+
 
 def _about_storage(guard: Any, read: Predicate) -> bool:
     """Torch's own "is this size one (or zero)?" decides strides, never shapes or counts; the storage pass asks it itself.
 
     Such questions come from dispatch and from export's own bookkeeping; shape checks come from the meta functions, and
-    branches from the model's code: these stay.
+    branches from the model's code: these stay. So do questions about remainders, which are no sizes of tensors: operators
+    that divide a tensor into parts ask them, and give other parts.
     """
     place = str(getattr(getattr(guard, "sloc", None), "framework_loc", "")).replace("\\", "/")
     asked = reduced(read)
     if not isinstance(asked, Compare) or asked.right.constant not in (0, 1):
+        return False
+    if all(atom.kind == "mod" for atom in asked.left.atoms()):
         return False
     if asked.op == "!=":
         return "/torch/_" in place

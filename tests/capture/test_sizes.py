@@ -125,3 +125,42 @@ def test_the_size_that_a_model_was_built_for_is_found() -> None:
     cost = fxcost.analyze(Built(), "N,3,H,W")
     assert cost.graph.pinned == {"H": 272, "W": 208}
     assert cost.output_bytes(N=1) == 4 * 3 * 272 * 208
+
+
+class Rounded(nn.Module):
+    """Asks torch for a whole number of a root or a fraction: what it then holds of the size has no exact integer form."""
+
+    def __init__(self, part: Any) -> None:
+        super().__init__()
+        self.linear, self.part = nn.Linear(8, 8), part
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x[:, : self.part(x.shape[1])])  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("part", [lambda s: int(s**0.5), lambda s: int(s * 0.3)], ids=["root", "fraction"])
+def test_a_guard_that_cannot_be_read_holds_its_sizes(part: Any) -> None:
+    cost = fxcost.analyze(Rounded(part), "N,S,8")
+    for size in (9, 61, 128):
+        try:
+            found = cost.macs(N=2, S=size)
+        except fxcost.errors.OutsideDomain:
+            continue
+        assert found == 2 * part(size) * 64
+    assert cost.macs(N=2, S=61, recapture=True) == 2 * part(61) * 64
+
+
+class Thirds(nn.Module):
+    """As numpy does: the first parts are one longer where something is left over."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.tensor_split(3, 1)[0] + 1
+
+
+def test_a_question_about_a_remainder_is_kept() -> None:
+    cost = fxcost.analyze(Thirds(), "N,S")
+    for size in (9, 10, 11, 61):
+        try:
+            assert cost.output_bytes(N=2, S=size) == 4 * 2 * -(-size // 3)
+        except fxcost.errors.OutsideDomain:
+            assert size % 3 != 37 % 3
