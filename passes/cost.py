@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fxcost.errors import FxcostError, InternalError, ModelError
-from fxcost.ir.expr import ONE, ZERO, Expr, ceildiv, total
+from fxcost.ir.expr import ONE, ZERO, Expr, ceildiv, product, total
 from fxcost.ir.graph import Graph, Node
 from fxcost.ir.predicate import indicator
 from fxcost.ir.types import TensorType
@@ -18,6 +18,7 @@ from fxcost.ir.widths import activation_bytes, weight_bytes
 from fxcost.ops.exchanges import Exchange, wire_bytes
 from fxcost.ops.kinds import kind_of
 from fxcost.ops.registry import Call, OpCost, Rule, find
+from fxcost.ops.strides import Strides
 from fxcost.passes.storage import Storage
 from fxcost.pipeline import Facts, register_pass
 
@@ -100,7 +101,7 @@ def _priced(
 ) -> NodeCost:
     copied = _copied(node, kind, storage)
     moved = kind in {"view", "movement"}
-    reads, writes, fetched = traffic(graph, node, detail, weights, activations, storage.homes)
+    reads, writes, fetched = traffic(graph, node, detail, weights, activations, storage)
     nothing = kind in {"unknown", "free"}
     return NodeCost(
         macs=detail.macs,
@@ -132,15 +133,16 @@ def traffic(
     detail: OpCost,
     weights: tuple[tuple[str, str], ...],
     activations: str | None,
-    homes: Mapping[str, str],
+    storage: Storage,
     stored: Mapping[str, TensorType] | None = None,
 ) -> tuple[Expr, Expr, Expr]:
     """Bytes of activations read, results written and weights fetched by one call.
 
-    Distinct elements, each read once and written once. `stored` replaces the type of operands and results that a fusing
-    runtime keeps in another form than the graph says (a cast that is never materialised).
+    Distinct elements, each read once and written once: of what is broadcast, the source's. `stored` replaces the type of
+    operands and results that a fusing runtime keeps in another form than the graph says (a cast that is never
+    materialised).
     """
-    forms = stored or {}
+    forms, homes = stored or {}, storage.homes
     reads, writes, fetched = [detail.inside_reads], [detail.inside_writes], []
     touched: set[str] = set()
     for position, operand in enumerate(node.operands):
@@ -148,7 +150,7 @@ def traffic(
         if not isinstance(kind, TensorType) or (operand in touched and position not in detail.reads):
             continue
         touched.add(operand)
-        elements = detail.reads.get(position, kind.numel)
+        elements = detail.reads.get(position, _distinct(kind, storage.strides.get(operand)))
         if operand not in homes:
             reads.append(activation_bytes(kind, elements, activations))
             continue
@@ -162,6 +164,13 @@ def traffic(
         if isinstance(kind, TensorType):
             writes.append(activation_bytes(kind, detail.writes.get(position, kind.numel), activations))
     return total(reads), total(writes), total(fetched)
+
+
+def _distinct(kind: TensorType, strides: Strides | None) -> Expr:
+    """Elements that lie in different places: a dimension of stride 0 repeats the same ones."""
+    if strides is None or not any(stride is ZERO for stride in strides):
+        return kind.numel
+    return product(size for size, stride in zip(kind.shape, strides, strict=True) if stride is not ZERO)
 
 
 def _copied(node: Node, kind: str, storage: Storage) -> Expr:

@@ -126,7 +126,7 @@ def _group(
         reads = writes = ZERO
     elif virtual and not (reads.constant == 0 and writes.constant == 0):
         reads, writes, _ = traffic(
-            graph, node, lead.detail, options.weights, options.activations, facts[Storage].homes, stored
+            graph, node, lead.detail, options.weights, options.activations, facts[Storage], stored
         )
     # Batch norm folds into its convolution's weights; other parameters of folded nodes are still fetched.
     fetched = [rows[i].weight_bytes for i in nodes if i == anchor or rows[i].kind != "affine"]
