@@ -8,7 +8,7 @@ across replicas, and overlap of what is sent with what is computed, so that late
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,11 @@ from fxcost.formulas import Origin
 from fxcost.passes.estimate import Estimate
 from fxcost.pipeline import Options
 from fxcost.report.devices import SHOWN, DeviceRow, DeviceTable
+from fxcost.serving.stack import NotRepeatable, stacked
 
 if TYPE_CHECKING:
+    from fxcost.lower.devices import Shared
+    from fxcost.lower.model import Source
     from fxcost.target import Target
 
 Plan = str | Mapping[str, Any]
@@ -100,9 +103,12 @@ def on_devices(
     activations: str | None = None,
     name: str | None = None,
     pins: Mapping[str, int] | None = None,
+    whole: bool = False,
     progress: Progress = lambda _: None,
 ) -> Cost:
     """The cost of one of `devices` that share a model, as formulas in the sizes.
+
+    Where the blocks of a model of transformers repeat, few of them are traced, compared, and put together in full.
 
     Args:
         model: an nn.Module or a loader name (`hf:examples/llama-3-8b`).
@@ -117,6 +123,7 @@ def on_devices(
         activations: see there.
         name: what to call the model.
         pins: sizes that are to be plain numbers; a model's code often does something else where a size is one.
+        whole: trace all blocks, even where few would do.
         progress: called with a line at each stage.
 
     Raises SpecError for a plan that does not apply, CaptureError where the model cannot be shared out or traced.
@@ -131,12 +138,29 @@ def on_devices(
 
     given = partial(capture_on_devices, model, specs, kwargs or {}, devices, plan, name)
 
+    def source(point: Mapping[str, int] | None, numbers: Mapping[str, int] | None) -> Source:
+        return _in_full(partial(given, point, numbers), whole, progress)
+
     def capture(point: Mapping[str, int] | None) -> Cost:
-        source = given(point, pins)
-        return Cost(source.graph, options, "inference", (), Origin(capture, source.seconds))
+        found = source(point, pins)
+        return Cost(found.graph, options, "inference", (), Origin(capture, found.seconds))
 
     progress(f"tracing one of {devices} devices")
-    return _over_regions(capture(None), lambda ones: given(None, {**(pins or {}), **ones}), progress)
+    return _over_regions(capture(None), lambda ones: source(None, {**(pins or {}), **ones}), progress)
+
+
+def _in_full(given: Callable[[bool], Shared], whole: bool, progress: Progress) -> Source:
+    """The graph of all blocks: put together from those that were traced, or traced whole where those do not repeat."""
+    if not whole:
+        try:
+            found = given(False)
+            if found.blocks is None:
+                return found.source
+            graph = stacked(found.source.graph, found.blocks.path, found.blocks.templates)
+            return replace(found.source, graph=replace(graph, notes=(*graph.notes, found.blocks.note)))
+        except NotRepeatable as error:
+            progress(f"{error}; tracing all blocks")
+    return given(True).source
 
 
 def degrees(
@@ -155,15 +179,17 @@ def degrees(
     A number of devices that the model cannot be shared out on stays in the table with the reason. `settings` are those of
     `on_devices`. Raises SpecError where no number of devices is given.
     """
+    from fxcost.lower.devices import module_of
     from fxcost.target import load_target
 
     machine = load_target(target) if isinstance(target, str) else target
     pins = {name: size for name, size in at.items() if size == 1}
     rows: list[Degree] = []
     label = settings.get("name") or (model if isinstance(model, str) else type(model).__name__)
+    built = module_of(model, label)
     for count in dict.fromkeys(devices):
         try:
-            cost = on_devices(model, specs, count, plan=plan, pins=pins, **settings)
+            cost = on_devices(built, specs, count, plan=plan, pins=pins, **{**settings, "name": label})
             cost = _holding(cost, _known(cost, at))
             estimate = None if machine is None else cost.on(machine, dtype, _known(cost, at))
         except CaptureError as error:

@@ -28,7 +28,7 @@ from fxcost.serving.stack import NotRepeatable, stacked
 from fxcost.serving.view import serving_view
 
 if TYPE_CHECKING:
-    from fxcost.capture.cached import Blocks
+    from fxcost.capture.blocks import Blocks
 
 Progress = Callable[[str], None]
 CACHES = ("dynamic", "static")
@@ -97,17 +97,18 @@ def language_model(
     if cache not in CACHES:
         raise SpecError(f"cache={cache!r} is not one of {', '.join(CACHES)}{nearest(cache, CACHES)}")
     from fxcost.capture import cached
+    from fxcost.capture.blocks import blocks_of, shortened
 
     start = time.process_time()
     label = name or (model if isinstance(model, str) else type(model).__name__)
     progress(f"building {label}")
     built, stated = cached.load_decoder(model, label)
     elements = sum(p.numel() for p in built.parameters())
-    blocks = None if whole else cached.blocks_of(built)
+    blocks = None if whole else blocks_of(built)
     seconds = {"build": time.process_time() - start}
     if blocks is not None and not blocks.is_whole:
         try:
-            with cached.shortened(built, blocks) as short:
+            with shortened(built, blocks) as short:
                 found = _captured(short, blocks, label, cache, check, seconds, progress)
         except NotRepeatable as error:
             progress(f"{error}; capturing all blocks")
@@ -131,6 +132,7 @@ def _captured(
     progress: Progress,
 ) -> LanguageModel:
     from fxcost.capture import cached
+    from fxcost.capture.blocks import stack_path
 
     start = time.process_time()
     layers = cached.cache_layers(model, label)
@@ -157,12 +159,8 @@ def _captured(
         seconds[step] = time.process_time() - start
         start = time.process_time()
     whole = tuple(layers[t] for t in blocks.templates) if blocks is not None else layers
-    notes: tuple[str, ...] = ()
-    if blocks is not None:
-        notes = (
-            f"{blocks.kept} of {len(blocks.templates)} blocks were captured; compared call by call, they stand for all",
-        )
-    stack = blocks.path if blocks is not None else cached.stack_path(model)
+    notes = () if blocks is None else (blocks.note,)
+    stack = blocks.path if blocks is not None else stack_path(model)
     return LanguageModel(label, steps["decode"], steps["prefill"], whole, stack, notes, seconds)
 
 

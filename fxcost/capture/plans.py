@@ -175,6 +175,22 @@ def apply_styles(model: nn.Module, styles: Styles, mesh: DeviceMesh) -> None:
                 raise CaptureError(f"{each} cannot be shared out {style}: {str(error).splitlines()[0]}") from error
 
 
+def styles_inside(model: nn.Module, styles: Styles) -> Callable[[str], frozenset[tuple[str, object]]]:
+    """What a plan says of the parts of a module, by its path: two blocks are alike only where that is the same."""
+    modules = dict(model.named_modules())
+    told = [(name, style) for path, style in styles.items() for name in _matching(path, modules)]
+
+    def inside(block: str) -> frozenset[tuple[str, object]]:
+        prefix = f"{block}."
+        return frozenset(
+            (name.removeprefix(prefix), style if isinstance(style, str) else id(style))
+            for name, style in told
+            if name == block or name.startswith(prefix)
+        )
+
+    return inside
+
+
 def _made(style: ParallelStyle | str) -> ParallelStyle | None:
     if isinstance(style, ParallelStyle):
         return style

@@ -16,7 +16,11 @@ import fxcost
 from fxcost.capture.devices import world
 from fxcost.devices import Degrees, degrees, on_devices, plan_from, table_of
 from fxcost.errors import CaptureError, Infeasible, SpecError
+from fxcost.ir.graph import Graph
+from fxcost.ir.verify import problems
 from fxcost.passes.fits import Check
+from fxcost.passes.totals import Totals
+from fxcost.pipeline import ACCOUNTINGS, Facts, Options
 from tests.support.shared_models import make
 
 MEGATRON = {"up": "colwise", "down": "rowwise"}
@@ -207,3 +211,44 @@ def test_mixtral_in_expert_parallel() -> None:
         assert cost.macs(N=n, S=s) == whole.macs(N=n, S=s)  # of its own tokens
     experts = 2 * 4 * (2 * 96 * 64 + 64 * 96)
     assert cost.params() == whole.params() - experts // 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "plan", "layers"),
+    [("llama", "tensor", 3), ("llama", "tensor", 4), ("mixtral", "tensor", 3), ("mixtral", "expert", 4)],
+)
+def test_blocks_that_repeat_are_traced_once(name: str, plan: str, layers: int) -> None:
+    """Two blocks put together as three or four give every total of a trace of all, bytes on the wire among them."""
+    few, all_of_them = (
+        on_devices(make(name, layers=layers), "i64[N,S]", 2, plan=plan, whole=whole) for whole in (False, True)
+    )
+    assert f"2 of {layers} blocks were captured" in few.graph.notes[-1]
+    assert not any("blocks were captured" in note for note in all_of_them.graph.notes)
+    assert [v.ones for v in few.variants] == [v.ones for v in all_of_them.variants]
+    for ours, theirs in zip(graphs(few), graphs(all_of_them), strict=True):
+        assert problems(ours) == []
+        assert set(ours.domain) == set(theirs.domain)
+        for accounting in ACCOUNTINGS:
+            found, expected = (Facts(g, Options(accounting=accounting))[Totals].values for g in (ours, theirs))
+            assert found == expected
+            assert found["wire_bytes"].symbols == {"N", "S"} or len(ours.symbols) < 2
+
+
+def graphs(cost: fxcost.Cost) -> list[Graph]:
+    """The graph and its slices."""
+    return [cost.graph, *(variant.graph for variant in cost.variants)]
+
+
+@pytest.mark.slow
+def test_a_plan_for_one_block_alone_makes_it_another_kind() -> None:
+    """A block that is shared out differently stands for no other, and no other for it."""
+    plan = {"model.layers.*.mlp.up_proj": "colwise", "model.layers.*.mlp.gate_proj": "colwise"}
+    plan |= {"model.layers.*.mlp.down_proj": "rowwise", "model.layers.1.self_attn.q_proj": "colwise_rep"}
+    few, all_of_them = (
+        on_devices(make("llama", layers=4), "i64[N,S]", 2, plan=plan, pins={"N": 4}, whole=whole)
+        for whole in (False, True)
+    )
+    assert "4 of 4" not in few.graph.notes[-1]
+    assert few.wire_bytes.value is all_of_them.wire_bytes.value
+    assert few.params() == all_of_them.params()

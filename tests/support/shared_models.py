@@ -8,7 +8,7 @@ from torch import nn
 from fxcost.capture.shim import prepare_torchvision
 
 
-def make(name: str, device: str = "meta") -> nn.Module:
+def make(name: str, device: str = "meta", layers: int = 2) -> nn.Module:
     """The model, in eval mode, with random weights (none on the meta device)."""
     prepare_torchvision()
     from transformers import LlamaConfig, LlamaForCausalLM, MixtralConfig, MixtralForCausalLM
@@ -16,7 +16,7 @@ def make(name: str, device: str = "meta") -> nn.Module:
     sizes = {
         "hidden_size": 64,
         "intermediate_size": 96,
-        "num_hidden_layers": 2,
+        "num_hidden_layers": layers,
         "num_attention_heads": 8,
         "num_key_value_heads": 4,
         "vocab_size": 128,
