@@ -41,7 +41,15 @@ class UnknownName(ModelError, LookupError):
 
 
 class OutsideDomain(ModelError, ValueError):
-    """A formula was asked for at a point where one of its guards is false."""
+    """A formula was asked for at a point where one of its guards is false.
+
+    `outside` says which; `advice` what a caller in Python can do about it, in whose place a command line puts its own.
+    """
+
+    def __init__(self, outside: str, advice: str = "") -> None:
+        """Say both, one behind the other."""
+        super().__init__(f"{outside}; {advice}" if advice else outside)
+        self.outside, self.advice = outside, advice
 
 
 class CaptureError(ModelError):

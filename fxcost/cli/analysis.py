@@ -104,7 +104,7 @@ def _at_point(cost: Cost, model: str, at: dict[str, int] | None) -> tuple[Cost, 
     try:
         return cost, _inside(cost, at)
     except OutsideDomain as error:
-        outside = str(error).partition("; call with")[0]
+        outside = error.outside
     if cost.origin.again is None or model.endswith(".pt2"):
         raise OutsideDomain(f"{outside}; the file holds nothing else: analyse the model itself there")
     complain(f"{outside}; capturing the model anew at {', '.join(f'{name}={size}' for name, size in at.items())}")

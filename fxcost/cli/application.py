@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from fxcost.errors import FxcostError, SpecError
+from fxcost.errors import FxcostError, OutsideDomain, SpecError
 
 _COUNTED = re.compile(r"([0-9][0-9,]*) of ([0-9][0-9,]*)")
 
@@ -35,6 +35,9 @@ def main() -> NoReturn:
             stream.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="fxcost")
+    except OutsideDomain as error:
+        complain(f"{error.outside}; choose other sizes" if error.advice else str(error))
+        sys.exit(error.exit_code)
     except FxcostError as error:
         complain(str(error))
         sys.exit(error.exit_code)

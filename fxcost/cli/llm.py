@@ -9,6 +9,7 @@ import typer
 from fxcost.cli.analysis import load_machines
 from fxcost.cli.application import app, progress, say
 from fxcost.cli.options import AsJson, Dtype, Targets
+from fxcost.errors import OutsideDomain
 
 
 @app.command(epilog="For example: fxcost llm examples/llama-3-8b --target h100-sxm --batch 8 --prompt 4096")
@@ -44,5 +45,8 @@ def llm(
 
         model = language_model(config, progress=show)
         show("solving")
-        found = service(model, load, machines, dtype)
+        try:
+            found = service(model, load, machines, dtype)
+        except OutsideDomain as error:
+            raise OutsideDomain(f"{error.outside}; choose another --prompt, --generate or --batch") from error
     say(service_json(found) if as_json else service_text(found, proof))

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 Recapture = Callable[[str, Mapping[str, int]], int]
+AGAIN = "call with recapture=True to capture the model anew at this point"
+ELSEWHERE = "choose other sizes"
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ class Quantity:
         """As calling, with the sizes in a mapping. A size that the model pins may be given, if it is the pinned one."""
         if recapture and self.recapture is not None and any(sizes.get(n, v) != v for n, v in self.pinned.items()):
             return self.recapture(self.name, sizes)
-        sizes = without_pinned(sizes, self.pinned)
+        advice = ELSEWHERE if self.recapture is None else AGAIN
+        sizes = without_pinned(sizes, self.pinned, advice)
         point = check_point(self.symbols, sizes)
         complete = all(s.name in point for s in self.symbols if s.name in self.value.symbols)
         for guard in self.domain:
@@ -78,10 +81,8 @@ class Quantity:
                 if complete and recapture and self.recapture is not None:
                     return self.recapture(self.name, point)
                 where = ", ".join(f"{n}={v}" for n, v in point.items())
-                raise OutsideDomain(
-                    f"{self.name} at {where}: the formula holds where {guard}, which is false there; "
-                    "call with recapture=True to capture the model anew at this point"
-                )
+                outside = f"{self.name} at {where}: the formula holds where {guard}, which is false there"
+                raise OutsideDomain(outside, advice)
         return evaluate(self.value, point) if complete else self.substituted(dict(point))
 
     def substituted(self, sizes: Mapping[str, Expr | int]) -> Quantity:
@@ -248,14 +249,11 @@ class Quantity:
         return ranges_of(self.symbols)
 
 
-def without_pinned(sizes: Mapping[str, int], pinned: Mapping[str, int]) -> dict[str, int]:
+def without_pinned(sizes: Mapping[str, int], pinned: Mapping[str, int], advice: str = AGAIN) -> dict[str, int]:
     """The sizes without those that the model pins; raises OutsideDomain where one differs from the pinned size."""
     for name, size in pinned.items():
         if sizes.get(name, size) != size:
-            raise OutsideDomain(
-                f"{name}={sizes[name]} is outside: the capture is fixed to {name}={size}; call with recapture=True to "
-                "capture the model anew at this point"
-            )
+            raise OutsideDomain(f"{name}={sizes[name]} is outside: the capture is fixed to {name}={size}", advice)
     return {name: size for name, size in sizes.items() if name not in pinned}
 
 
