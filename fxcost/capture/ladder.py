@@ -31,7 +31,7 @@ from torch.utils import _pytree as pytree
 from fxcost.capture.inputs import classify, dynamic_dims, example_points, own_sizes, tensors, with_hints
 from fxcost.capture.kernels import kernels_unasked
 from fxcost.capture.quiet import muffled
-from fxcost.capture.recurrence import steps_skipped
+from fxcost.capture.recurrence import StepsAtOnce, steps_skipped
 from fxcost.capture.shortcuts import shortcuts
 from fxcost.capture.sizes import sizes_in_tensors
 from fxcost.capture.twin import frozen
@@ -113,7 +113,7 @@ def run_eager(
     the question.
     """
     held = frozen(request.module) if request.fakes is None else nullcontext()
-    with quiet_inference(), held, request.world():
+    with quiet_inference(), held, request.world(), StepsAtOnce():
         try:
             with watching() as watched:
                 request.module(*tensors(request.specs, point, request.device))
