@@ -25,6 +25,7 @@ from fxcost.ir.graph import Graph, Standing, Variant
 from fxcost.ir.predicate import symbols_of
 from fxcost.ir.widths import width
 from fxcost.passes.cost import Costs
+from fxcost.passes.peak import Peak
 from fxcost.passes.totals import Totals
 from fxcost.pipeline import ACCOUNTINGS, PRECISIONS, Facts, Options
 from fxcost.query.regions import agrees, domain_without, excluded_ones, slices
@@ -199,7 +200,8 @@ def captured(
         source.program,
         source.origins,
     )
-    cost = Cost(source.graph, options, "inference" if step is None else "training", (), origin)
+    graph = source.graph if source.eager_peak is None else _lived(source.graph, source.eager_peak, check)
+    cost = Cost(graph, options, "inference" if step is None else "training", (), origin)
     if not check:
         return cost
 
@@ -255,6 +257,30 @@ def _verified(cost: Cost, capture: Callable[[Mapping[str, int]], Source], progre
     note = f"verified by captures at two other sizes, not proven: {'; '.join(map(str, thin))} was dropped as a guard"
     graph = replace(cost.graph, domain=kept, standing=cost.graph.standing.combine(Standing.FITTED))
     return _noted(replace(cost, graph=graph), note)
+
+
+def _lived(graph: Graph, peak: Callable[[Mapping[str, int]], int], elsewhere: bool) -> Graph:
+    """A training step's graph, with a note on whether eager torch's own step held what the formula says.
+
+    At the traced sizes, and with `elsewhere` at others.
+    """
+    traced = {info.name: info.hint for info in graph.symbols if info.hint is not None}
+    found = Facts(graph, Options())[Peak].peak
+    agreed = []
+    for point in (traced, *(_other_points(graph) if elsewhere and traced else ())):
+        where = ", ".join(f"{n}={v}" for n, v in point.items()) or "its sizes"
+        try:
+            held, expected = peak(point), evaluate(found, point)
+        except Exception:  # this size is outside what the model or the formula takes: try the next
+            continue
+        if held != expected:
+            note = f"peak memory at {where}: {expected:,} bytes by the formula, {held:,} in a run of eager torch"
+            return replace(graph, notes=(*graph.notes, note))
+        agreed.append(where)
+        if len(agreed) == 2:
+            break
+    note = f"peak memory at {' and at '.join(agreed)}: equal to that of eager torch's own step on fake tensors"
+    return replace(graph, notes=(*graph.notes, note)) if agreed else graph
 
 
 def trained(train: str | Sequence[str] | None) -> tuple[str, ...]:

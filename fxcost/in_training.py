@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fxcost.errors import Infeasible, InternalError, SpecError
 from fxcost.formulas import Formulas, one_left
 from fxcost.ir.expr import ZERO, Expr, const, substitute
+from fxcost.ir.graph import as_program
 from fxcost.ir.predicate import symbols_of
 from fxcost.ir.types import TensorType
 from fxcost.passes.cost import Costs
@@ -45,7 +46,8 @@ class InTraining(Formulas):
         if budget is not None and budget < 0:
             raise SpecError(f"budget={budget}: expected zero bytes or more")
         here, point = self._within(self._point(at or {}))
-        here = replace(here, options=replace(here.options, rule="autograd"))  # plans are about what torch keeps
+        # Plans are about what torch keeps, and run as programs: values die after their last reader.
+        here = replace(here, graph=as_program(here.graph), options=replace(here.options, rule="autograd"))
         plans = plans_of(here.graph, here.facts, point, of, progress)
         index = plans.free if budget is None else plans.within(budget)
         if index is None:

@@ -2,6 +2,9 @@
 
 Views and in-place results share their base's block. Where sizes decide whether a value is a view (a reshape at S = 1),
 every combination of those conditions is a *case* of its own. Parameters and other state own no block here.
+
+In traced order and eager accounting, memory is what eager torch makes of it, as far as nodes tell (`Node.holds` and
+`Node.into`). Any other order is run by a program, which frees every value after its last reader.
 """
 
 from __future__ import annotations
@@ -116,7 +119,13 @@ def _blocks(graph: Graph, facts: Facts, order: tuple[int, ...], truth: Mapping[P
     groups, options = facts[Groups], facts.options
     roots = roots_of(graph, facts[Storage], groups.virtual, truth)
     step = {position: at for at, position in enumerate(order)}
+    as_run = options.accounting == "eager" and not options.order
+    if as_run:
+        roots = _where_run(graph, roots)
     last = _last_uses(graph, roots, step)
+    if as_run:
+        held = ((roots[value], at) for at, node in enumerate(graph.nodes) for value in node.holds if value in roots)
+        last |= {root: max(at, last.get(root, -1)) for root, at in held}
     if options.inputs == "held":
         last |= {roots[v.id]: len(order) for v in graph.inputs if v.id in roots}
     if options.accounting == "inplace":
@@ -154,6 +163,25 @@ def _last_uses(graph: Graph, roots: Mapping[str, str], step: Mapping[int, int]) 
         if kept in roots:
             last[roots[kept]] = len(step)
     return last
+
+
+def _where_run(graph: Graph, roots: Mapping[str, str]) -> dict[str, str]:
+    """The same with each result that eager torch puts into an operand's memory in that memory."""
+    moved: dict[str, str] = {}
+
+    def root_of(value: str) -> str:
+        root = roots[value]
+        while root in moved:
+            root = moved[root]
+        return root
+
+    for node in graph.nodes:
+        if node.into is None or roots.get(node.results[0].id) != node.results[0].id:
+            continue
+        target = root_of(node.operands[node.into])
+        if target not in {STATE, node.results[0].id}:
+            moved[node.results[0].id] = target
+    return {value: root_of(value) for value in roots}
 
 
 def _kept(graph: Graph) -> Iterable[str]:

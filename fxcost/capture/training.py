@@ -24,6 +24,7 @@ from fxcost.capture.kernels import kernels_unasked
 from fxcost.capture.ladder import Captured, Request, guard_free, quiet_inference, user_inputs
 from fxcost.capture.twin import Positional, twin_with
 from fxcost.errors import CaptureError, SpecError, nearest
+from fxcost.ir.tidy import LAST
 
 Loss = Callable[[Any], torch.Tensor]
 
@@ -128,6 +129,7 @@ def joint_graph(captured: Captured) -> Joint:
         graph = aot_export_joint_with_descriptors(stack, module, inputs).graph_module
     if not any(node.meta.get("partitioner_tag") == "is_backward" for node in graph.graph.nodes if _computes(node)):
         raise CaptureError("the joint graph has no backward pass: the loss does not depend on a trainable parameter")
+    _without_idle_slices(graph)
     return Joint(graph, states)
 
 
@@ -136,6 +138,23 @@ def _without_idle_dropout(module: torch.fx.GraphModule) -> None:
     idle = {torch.ops.aten.dropout.default, torch.ops.aten.dropout_.default}
     for node in list(module.graph.nodes):
         if node.target in idle and (node.args[1] == 0 or not node.args[2]):
+            node.replace_all_uses_with(node.args[0])
+            module.graph.erase_node(node)
+    module.recompile()
+
+
+def _without_idle_slices(module: torch.fx.GraphModule) -> None:
+    """Eager torch makes no slice for `x[:]`; a trace with open sizes does, and a copy of it in the backward pass."""
+    for node in list(module.graph.nodes):
+        if node.target is torch.ops.aten.slice.Tensor:
+            bounds: tuple[Any, ...] = tuple(node.args[2:])
+        elif node.target is torch.ops.aten.slice_backward.default:
+            bounds = tuple(node.args[3:])
+        else:
+            continue
+        start, end, step = tuple(bounds) + (0, LAST, 1)[len(bounds) :]
+        whole = end is None or (isinstance(end, int) and end >= LAST)
+        if start in (0, None) and whole and step == 1:
             node.replace_all_uses_with(node.args[0])
             module.graph.erase_node(node)
     module.recompile()

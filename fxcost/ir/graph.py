@@ -6,13 +6,14 @@ Grammar (`*` repeats, `?` is optional)::
     symbol  ::= name range                                  a named dimension            (symbols.SymbolInfo)
     state   ::= value kind path alias* trainable?           a parameter, buffer or constant of the model
     input   ::= value                                       a tensor the caller passes, in call order
-    node    ::= name op operand* attr* value* place effects region*
+    node    ::= name op operand* attr* value* place effects eager region*
     operand ::= slot value-id                               slot: the schema's argument, `tensors.0` inside a list
     attr    ::= name = attribute                            every argument that is not a tensor, defaults filled in
     attribute ::= bool | int | float | str | expr | none | ( attribute* )
     value   ::= id type                                     defined once, used by id
     place   ::= module-path call-number file:line? phase    who owns the node; phase: forward, backward or update
     effects ::= view(result, operand)* write(operand)*      what the operator's schema says about memory
+    eager   ::= hold(value-id)* into(operand)?              what eager torch does to memory, beyond what the graph reads
     region  ::= graph                                       bodies of control flow and composites
     update  ::= state-id value-id                           a buffer that takes a new value when the call returns
     domain  ::= predicate*                                  guards: the formulas hold where all are true
@@ -26,7 +27,7 @@ Everything is frozen. A pass never changes a graph: it returns a fact about it. 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 
@@ -89,7 +90,12 @@ NO_EFFECTS = Effects()
 
 @dataclass(frozen=True)
 class Node:
-    """One operator call."""
+    """One operator call.
+
+    Where eager torch runs the graph as traced, it keeps the values that a node `holds` until that node has run, though
+    no later node reads them (a frame of Python, a node of autograd), and puts the result into the memory of operand
+    `into`. A program that runs in any other way does neither.
+    """
 
     name: str
     op: str
@@ -103,6 +109,8 @@ class Node:
     phase: str = "forward"
     effects: Effects = NO_EFFECTS
     regions: tuple[Graph, ...] = ()
+    holds: tuple[str, ...] = ()
+    into: int | None = None
 
 
 @dataclass(frozen=True)
@@ -170,3 +178,10 @@ class Variant:
     def covers(self, point: Mapping[str, int], excluded: Iterable[str]) -> bool:
         """True when the point lies in this variant's region."""
         return frozenset(n for n in excluded if point.get(n) == 1) == self.ones
+
+
+def as_program(graph: Graph) -> Graph:
+    """The graph without what eager torch does beyond it: values die after their last reader."""
+    if not any(node.holds or node.into is not None for node in graph.nodes):
+        return graph
+    return replace(graph, nodes=tuple(replace(node, holds=(), into=None) for node in graph.nodes))

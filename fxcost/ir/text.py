@@ -21,6 +21,7 @@ Every mlir-opt from 14 on takes the generic form with `--allow-unregistered-dial
                  | fxcost.domain = ["N >= 2"] | fxcost.fixed = [["W", "why"]] | fxcost.standing = "lower" | fxcost.notes
     node-attr  ::= fxcost.slots = ["input", "weight"] | fxcost.views = [[result, operand]] | fxcost.writes = [operand]
                  | fxcost.ids = ["id"] (of several results, used as %name#0) | fxcost.name (where %name is another)
+                 | fxcost.holds = ["id"] | fxcost.into = operand
                  | fxcost.call | fxcost.phase | fxcost.module | fxcost.source | fxcost.op | fact.*
     attr       ::= name = attribute
     attribute  ::= true | 3 | #fxcost.int<"18446744073709551616"> | 0.5 | 0x7FF8000000000000 : f64 | "text"
@@ -240,6 +241,10 @@ def _node_attributes(node: Node) -> dict[str, str]:
         found["fxcost.views"] = attribute(node.effects.views)
     if node.effects.writes:
         found["fxcost.writes"] = attribute(node.effects.writes)
+    if node.holds:
+        found["fxcost.holds"] = attribute(node.holds)
+    if node.into is not None:
+        found["fxcost.into"] = attribute(node.into)
     return found
 
 

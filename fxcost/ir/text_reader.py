@@ -308,6 +308,8 @@ class _Parser:
             phase=fields.text("fxcost.phase", "forward"),
             effects=Effects(views, writes) if views or writes else NO_EFFECTS,
             regions=op.regions,
+            holds=fields.texts("fxcost.holds"),
+            into=fields.maybe_number("fxcost.into"),
         )
         fields.rest = {key: value for key, value in fields.rest.items() if key.startswith("fxcost.")}
         fields.done()

@@ -145,6 +145,9 @@ def _node(node: Node, scope: _Scope, known: set[str], level: int) -> Iterator[st
         for w in node.effects.writes
         if not 0 <= w < len(node.operands)
     )
+    yield from (f"{who} holds {held!r}, which is not defined before it" for held in node.holds if held not in known)
+    if node.into is not None and not (node.results and 0 <= node.into < len(node.operands)):
+        yield f"{who} puts its result into operand {node.into}, which it does not have"
     if node.phase not in PHASES:
         yield f"{who} has the unknown phase {node.phase!r}; known: {', '.join(PHASES)}"
     if node.call < 0:

@@ -18,6 +18,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from fxcost.capture.count import eager_macs
+from fxcost.capture.eager_step import eager_step
 from fxcost.capture.inputs import check_hints, classify, tensors
 from fxcost.capture.ladder import Captured, Probed, Request, climb, first_line, probe, quiet_inference
 from fxcost.capture.loaders import MAX_REAL_ELEMENTS, load_model
@@ -30,6 +31,7 @@ from fxcost.ir.expr import substitute
 from fxcost.ir.graph import Graph
 from fxcost.ir.specs import SpecReader, TensorSpec
 from fxcost.ir.symbols import SymbolInfo
+from fxcost.lower.eager import lived
 from fxcost.lower.exported import lower
 from fxcost.lower.fx import autocasts
 from fxcost.lower.joint import lower_joint
@@ -64,7 +66,8 @@ class Source:
     """A captured graph with what is needed to ask the model again: seconds by stage and an eager count of MACs.
 
     `asked` are the symbols that were asked for, open or not, and `roles` what each is; `refused` those of which the model
-    itself takes one size only. `module` is what a recorded run ran.
+    itself takes one size only. `module` is what a recorded run ran, `eager_peak` the bytes
+    that a training step of eager torch holds at most.
     """
 
     graph: Graph
@@ -76,6 +79,7 @@ class Source:
     roles: Mapping[str, str] = field(default_factory=dict)
     refused: frozenset[str] = frozenset()
     module: Any = None
+    eager_peak: Callable[[Mapping[str, int]], int] | None = None
 
 
 def capture_graph(
@@ -274,7 +278,14 @@ def _training_step(
     found, failure = _climbed(request, probed, partial(lower_joint, name=label), step_macs)
     if found is None:
         raise CaptureError(f"{label}: no training step could be captured: {failure}")
-    return replace(_noted(found, training.note), program=None, origins={})
+    graph, run = lived(found.graph, request)
+    pinned = dict(graph.pinned)
+
+    def peak(point: Mapping[str, int]) -> int:
+        return run.peak if run is not None and point == run.point else eager_step(request, {**pinned, **point}).peak
+
+    step_peak = None if run is None else peak
+    return replace(_noted(replace(found, graph=graph), training.note), program=None, origins={}, eager_peak=step_peak)
 
 
 def _on_meta(model: nn.Module) -> bool:

@@ -12,13 +12,12 @@ from torch.utils.flop_counter import FlopCounterMode, conv_backward_flop
 
 import fxcost
 from fxcost.capture.shim import prepare_torchvision
-from fxcost.integrate.measure import _Tracker
-from tests.capture.test_training import saved_by_torch, storages
+from tests.capture.test_training import saved_by_torch
+from tests.support.real_steps import real_peak
 
 prepare_torchvision()
 SIZES = ({"N": 2, "H": 64, "W": 64}, {"N": 1, "H": 96, "W": 64}, {"N": 3, "H": 65, "W": 97})
 TOKENS = ({"N": 2, "S": 9}, {"N": 1, "S": 33}, {"N": 5, "S": 7})
-STEPS = ("resnet18", "squeezenet1_1", "mobilenet_v3_small")
 
 
 def vision(name: str, **kwargs: Any) -> Callable[[], nn.Module]:
@@ -88,20 +87,6 @@ def by_groups(upstream: Any, source: Any, weight: Any, *rest: Any, out_shape: An
     return groups * int(one)
 
 
-def real_peak(model: nn.Module, inputs: list[Tensor]) -> int:
-    """Bytes at the peak of a real step: forward, backward, and one in-place update after the other."""
-    tracker = _Tracker(storages(model))
-    tracker.note(inputs[0])
-    with tracker:
-        loss = model(inputs.pop()).sum()
-        loss.backward()
-        with torch.no_grad():
-            for parameter in model.parameters():
-                if parameter.grad is not None:
-                    parameter.add_(parameter.grad, alpha=-1)
-    return tracker.peak
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_models_keep_and_multiply_as_torch_does(name: str) -> None:
@@ -122,9 +107,5 @@ def test_models_keep_and_multiply_as_torch_does(name: str) -> None:
         assert cost.macs_forward(**at) == forward
         assert cost.macs_backward(**at) == counter.get_total_flops() // 2 - forward
         model.zero_grad(set_to_none=True)
-        if name in STEPS:
-            # Torch holds what a layer saved until its bias has a gradient, too, and the loss's own gradient: 4 bytes.
-            biases = [4 * p.numel() for n, p in model.named_parameters() if n.endswith("bias")]
-            del loss
-            assert 0 <= real_peak(model, [x.clone()]) - cost.peak_memory(**at) <= 4 + max(biases)
-            model.zero_grad(set_to_none=True)
+        del loss
+        assert cost.peak_memory(**at) == real_peak(model, x)
