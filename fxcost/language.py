@@ -22,7 +22,7 @@ from fxcost.ir.graph import Graph
 from fxcost.ir.rebind import rebound
 from fxcost.ir.symbols import SymbolInfo
 from fxcost.ir.tidy import without_idle_slices, without_unread_constants
-from fxcost.ir.types import DType
+from fxcost.ir.widths import Width
 from fxcost.pipeline import Options
 from fxcost.serving.stack import NotRepeatable, stacked
 from fxcost.serving.view import serving_view
@@ -50,16 +50,28 @@ class LanguageModel:
     notes: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
 
-    def serving(self, step: str, kept: DType | None = None, weights: tuple[tuple[str, str], ...] = ()) -> Cost:
-        """A step as a serving engine runs it, with the cache in the caller's memory, see `fxcost.serving.view`."""
+    def serving(
+        self,
+        step: str,
+        kept: Width | None = None,
+        weights: tuple[tuple[str, str], ...] = (),
+        absorbed: bool = False,
+    ) -> Cost:
+        """A step as a serving engine runs it, with the cache in the caller's memory, see `fxcost.serving.view`.
+
+        `kept` is how the cache is stored, `weights` widths by pattern; with `absorbed` a decoding step reads a
+        compressed cache as it is (a prompt is expanded, as engines do). Raises SpecError for another step, or where
+        nothing can be absorbed.
+        """
         steps = {"decode": self.decode, "prefill": self.prefill}
         if step not in steps:
             raise SpecError(f"step {step!r} is not one of decode, prefill{nearest(step, steps)}")
         windows = tuple(layer.window for layer in self.layers)
         cost = steps[step]
-        variants = tuple(replace(v, graph=serving_view(v.graph, windows, kept)) for v in cost.variants)
+        absorbed = absorbed and step == "decode"
+        variants = tuple(replace(v, graph=serving_view(v.graph, windows, kept, absorbed)) for v in cost.variants)
         options = Options(inputs="excluded", weights=weights)
-        graph = serving_view(cost.graph, windows, kept)
+        graph = serving_view(cost.graph, windows, kept, absorbed)
         return replace(
             cost, graph=graph, options=options, variants=variants, origin=Origin(seconds=cost.origin.seconds)
         )

@@ -17,22 +17,21 @@ from fxcost.ir.caches import cache_bytes
 from fxcost.ir.expr import substitute
 from fxcost.ir.predicate import replace_symbols
 from fxcost.ir.symbols import SymbolInfo
-from fxcost.ir.types import DType
-from fxcost.ir.widths import width
+from fxcost.ir.widths import Width, width
 from fxcost.passes._rates import RateFormula
 from fxcost.passes.fits import usable
 from fxcost.query.crossover import Crossover, crossover
 from fxcost.query.quantity import Quantity
 from fxcost.query.solve import Solution, solve
 from fxcost.serving.answers import FORMATS, KINDS, Experts, Load, Moment, OnMachine, Service, Speed
-from fxcost.serving.view import TOUCHED
+from fxcost.serving.view import STORED, TOUCHED
 
 if TYPE_CHECKING:
     from fxcost.language import LanguageModel
     from fxcost.target import Target
 
-STORED = {"fp32": DType.F32, "fp16": DType.F16, "bf16": DType.BF16, "fp8": DType.F8E4M3}
-"""Element types that a cache is stored in."""
+CACHED = {"int4": "int4:64", "int8": "int8:row"}
+"""Formats of a cache with the group that is usual for them."""
 
 GROUPED = {"int4": "int4:128", "int8": "int8:row", "fp8": "fp8:row"}
 """Formats of weights with the group that is usual for them."""
@@ -72,11 +71,10 @@ class _View:
         self.model, self.load, self.dtype = model, load, dtype
         kept = _kept(load.cache)
         patterns = _patterns(load.weights, model.stack)
-        self.decode = model.serving("decode", kept, patterns)
+        self.decode = model.serving("decode", kept, patterns, load.absorbed)
         self.prefill = model.serving("prefill", kept, patterns)
         self.weights = replace(self.decode.model_bytes, name="weights", domain=(), symbols=_sizes("N", "S"))
-        bits = None if kept is None else kept.bits
-        self.cache = Quantity("cache", "bytes", cache_bytes(model.layers, bits), symbols=_sizes("N", "S"))
+        self.cache = Quantity("cache", "bytes", cache_bytes(model.layers, kept), symbols=_sizes("N", "S"))
 
     def quantities(self) -> dict[str, Quantity]:
         """Formulas by name; see `Service`."""
@@ -231,13 +229,17 @@ def _sizes(*names: str) -> tuple[SymbolInfo, ...]:
     return tuple(SymbolInfo(name) for name in names)
 
 
-def _kept(name: str | None) -> DType | None:
-    """The element type of a cache's format; raises SpecError naming those there are."""
+def _kept(name: str | None) -> Width | None:
+    """The width of a cache's format; raises SpecError naming those there are."""
     if name is None:
         return None
-    if name not in STORED:
-        raise SpecError(f"cache format {name!r} is not one of {', '.join(STORED)}{nearest(name, STORED)}")
-    return STORED[name]
+    known = (*STORED, *CACHED)
+    if name.partition(":")[0] not in known:
+        raise SpecError(f"cache format {name!r} is not one of {', '.join(known)}{nearest(name, known)}")
+    try:
+        return width(CACHED.get(name, name))
+    except SpecError as error:
+        raise SpecError(f"cache: {error}") from error
 
 
 def _patterns(name: str | None, stack: str) -> tuple[tuple[str, str], ...]:

@@ -26,8 +26,12 @@ def llm(
         typer.Option("--weights", metavar="FORMAT", help="Of the blocks' matrices: int8, int4:128 (groups), fp8 ..."),
     ] = None,
     kv_cache: Annotated[
-        str | None, typer.Option("--kv-cache", metavar="FORMAT", help="Of the cache: fp8, bf16, fp16 or fp32.")
+        str | None,
+        typer.Option("--kv-cache", metavar="FORMAT", help="Of the cache: fp8, int8, int4:64 (groups), bf16 ..."),
     ] = None,
+    absorbed: Annotated[
+        bool, typer.Option("--absorbed", help="Latent attention (DeepSeek's) decodes on its compressed cache.")
+    ] = False,
     dtype: Dtype = None,
     proof: Annotated[bool, typer.Option("--proof", help="Also say why the largest sizes are the largest.")] = False,
     as_json: AsJson = False,
@@ -38,7 +42,7 @@ def llm(
     from fxcost.serving.answers import Load
 
     machines = load_machines(target, dtype)
-    load = Load(prompt, generate, batch, weights, kv_cache)
+    load = Load(prompt, generate, batch, weights, kv_cache, absorbed)
     check_formats(load)
     with progress() as show:
         from fxcost.language import language_model

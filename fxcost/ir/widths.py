@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from fxcost.errors import SpecError, nearest
-from fxcost.ir.expr import Expr, ceildiv, product
+from fxcost.ir.expr import ONE, ZERO, Expr, ceildiv, product
 from fxcost.ir.types import DType, TensorType
 
 GROUP = 128
@@ -108,7 +108,12 @@ def _in_groups(tensor: TensorType, asked: Width) -> Expr:
     """A matrix in groups with their scales; vectors stay as they are."""
     if tensor.rank < 2:
         return tensor.nbytes
-    last = tensor.shape[-1]
-    groups = product(tensor.shape[:-1]) * (1 if asked.group is None else ceildiv(last, asked.group))
-    beside = SCALE_BYTES + (ZERO_POINT_BYTES if asked.bits == 4 else 0)
-    return packed_bytes(tensor.numel, asked.bits) + groups * beside
+    return packed_bytes(tensor.numel, asked.bits) + product(tensor.shape[:-1]) * scale_bytes(tensor.shape[-1], asked)
+
+
+def scale_bytes(last: Expr, asked: Width) -> Expr:
+    """Bytes of the scales, and for int4 of the zero points, that go with one row of `last` elements."""
+    if not asked.grouped:
+        return ZERO
+    groups = ONE if asked.group is None else ceildiv(last, asked.group)
+    return groups * (SCALE_BYTES + (ZERO_POINT_BYTES if asked.bits == 4 else 0))

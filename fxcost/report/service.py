@@ -207,6 +207,7 @@ def service_data(found: Service) -> dict[str, Any]:
         "batch": load.batch,
         "weights": load.weights,
         "kv_cache": load.cache,
+        "absorbed": load.absorbed,
         "params": found.params,
         "params_active": found.params_active,
         "standing": str(found.standing),

@@ -22,7 +22,8 @@ FORMATS = "bf16, fp16, fp32, fp8, int8 or int4, the last three with a group: int
 class Load:
     """N sequences at once, each a prompt of so many tokens and so many generated after it; formats by name.
 
-    `weights` and `cache` are None where they stay as the configuration has them. Raises SpecError for sizes below one.
+    `weights` and `cache` are None where they stay as the configuration has them; `absorbed` asks for latent attention that
+    reads a compressed cache as it is. Raises SpecError for sizes below one.
     """
 
     prompt: int = 1024
@@ -30,6 +31,7 @@ class Load:
     batch: int = 1
     weights: str | None = None
     cache: str | None = None
+    absorbed: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what is no service."""

@@ -7,7 +7,11 @@ Four rewrites, each of which is what serving engines do:
 3. Attention is one kernel: neither scores nor masks are written; masks that follow from positions are not read.
 4. Of the experts' matrices only those that some token meets are read: `experts` of them, a symbol of its own.
 
-What no rewrite matches stays as it is, and is said in the notes. MACs never change.
+Two more where they are asked for: a cache with scales in groups (`fxcost.serving.quantised`), and latent attention in
+absorbed form (`fxcost.serving.absorbed`).
+
+What no rewrite matches stays as it is, and is said in the notes. MACs change in the absorbed form
+alone.
 """
 
 from __future__ import annotations
@@ -15,16 +19,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from fxcost.errors import SpecError
 from fxcost.ir.expr import ZERO, symbol
 from fxcost.ir.graph import Attribute, Effects, Graph, Node, Value
 from fxcost.ir.symbols import SymbolInfo
 from fxcost.ir.types import DType, TensorType
+from fxcost.ir.widths import Width
 from fxcost.ops.registry import find
 from fxcost.ops.serving import APPEND, ATTENTION, EXPERTS
 from fxcost.passes.experts import GROUPED
+from fxcost.serving.absorbed import absorb
+from fxcost.serving.quantised import quantise
 
 TOUCHED = "experts"
 """The symbol that says how many experts' matrices a step reads."""
+
+STORED = {"fp32": DType.F32, "fp16": DType.F16, "bf16": DType.BF16, "fp8": DType.F8E4M3}
+"""Element types that a cache is stored in without scales, by the name of their width."""
 
 FUSED = "aten.scaled_dot_product_attention"
 _STORE = "the cache is written in place: a step reads what it holds and writes the new rows"
@@ -44,20 +55,30 @@ _ALONG = {
 _SAME = {"reshape", "clone", "contiguous", "view", "_unsafe_view", "expand", "unsqueeze", "slice", "alias"}
 
 
-def serving_view(graph: Graph, windows: tuple[int | None, ...], kept: DType | None = None) -> Graph:
+def serving_view(
+    graph: Graph, windows: tuple[int | None, ...], kept: Width | None = None, absorbed: bool = False
+) -> Graph:
     """Rewrite a captured step whose outputs are logits and then keys and values of every layer.
 
-    `windows` are the layers' windows (None: the whole past), `kept` the element type of the cache (None: as captured).
-    What was rewritten is said in the graph's notes.
+    `windows` are the layers' windows (None: the whole past), `kept` how the cache is stored (None: as captured).
+    What was rewritten is said in the graph's notes. Raises SpecError where latent attention is to be `absorbed`, and
+    there is none.
     """
-    work = _Rewriting(graph)
-    work.store_caches(kept)
+    work = Rewriting(graph)
+    work.store_caches(None if kept is None or kept.grouped else STORED[kept.name])
     work.fuse_attention(windows)
+    if absorbed and not absorb(work):
+        raise SpecError(
+            f"{graph.name}: no attention expands a compressed cache, as DeepSeek's does; there is nothing to absorb"
+        )
+    if kept is not None and kept.grouped:
+        work.sweep()
+        quantise(work, kept)
     work.read_some_experts()
     return work.finished()
 
 
-class _Rewriting:
+class Rewriting:
     """A graph while it is rewritten: nodes by name in their order, producers by value."""
 
     def __init__(self, graph: Graph) -> None:
@@ -76,6 +97,26 @@ class _Rewriting:
         """The node that makes a value; None for inputs and the model's own tensors."""
         name = self.made.get(value)
         return None if name is None else self.nodes.get(name)
+
+    def insert_before(self, name: str, *added: Node) -> None:
+        """Put nodes in front of another one."""
+        before = list(self.nodes.items())
+        place = list(self.nodes).index(name)
+        self.nodes = dict([*before[:place], *((node.name, node) for node in added), *before[place:]])
+        self.made |= {value.id: node.name for node in added for value in node.results}
+
+    def insert_behind(self, name: str, node: Node) -> None:
+        """Put a node behind another one."""
+        names = list(self.nodes)
+        follower = names[names.index(name) + 1 :]
+        if follower:
+            self.insert_before(follower[0], node)
+        else:
+            self.nodes[node.name] = node
+
+    def remove(self, name: str) -> None:
+        """Leave a node out that writes into something which no one reads any more."""
+        del self.nodes[name]
 
     # -- 1: caches -----------------------------------------------------------------------------------------------------
     def store_caches(self, kept: DType | None) -> None:
@@ -264,16 +305,21 @@ class _Rewriting:
             self.symbols = (*self.symbols, SymbolInfo(TOUCHED, max=most, hint=most))
             self.notes[_SOME] = None
 
+    def sweep(self) -> None:
+        """Leave out what is no longer needed."""
+        wanted = {*self.outputs, *(v for _, v in self.updates)}
+        self.nodes = {node.name: node for node in _needed(list(self.nodes.values()), wanted)}
+
     # -- the end -------------------------------------------------------------------------------------------------------
     def finished(self) -> Graph:
         """The graph of what is still needed, its notes extended."""
-        nodes = _needed(list(self.nodes.values()), {*self.outputs, *(v for _, v in self.updates)})
+        self.sweep()
         notes = (*self.graph.notes, *(f"serving: {note}" for note in self.notes))
         return replace(
             self.graph,
             symbols=self.symbols,
             inputs=tuple(Value(v.id, self.types[v.id]) for v in self.inputs),
-            nodes=nodes,
+            nodes=tuple(self.nodes.values()),
             outputs=self.outputs,
             updates=tuple(self.updates),
             notes=notes,

@@ -11,7 +11,8 @@ import pytest
 
 import fxcost
 from fxcost.errors import SpecError
-from fxcost.ir.types import DType, TensorType
+from fxcost.ir.types import TensorType
+from fxcost.ir.widths import width
 from fxcost.language import LanguageModel
 from fxcost.service import check_formats, service
 from fxcost.serving.answers import Experts, Load
@@ -66,7 +67,7 @@ def test_no_scores_are_written(name: str) -> None:
 def test_a_narrow_cache_moves_less(llama: Any) -> None:
     """fp8 rows take a quarter of fp32 ones, read and written; products stay what they are."""
     _, model = llama
-    plain, narrow = model.serving("decode"), model.serving("decode", DType.F8E4M3)
+    plain, narrow = model.serving("decode"), model.serving("decode", width("fp8"))
     for n, s in ((1, 10), (2, 99)):
         grown = [c.read_bytes(N=n, S=s + 1) - c.read_bytes(N=n, S=s) for c in (plain, narrow)]
         assert grown[0] == 4 * grown[1]
