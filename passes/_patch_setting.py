@@ -62,6 +62,7 @@ class Setting:
     base     the operand that a value shares its memory with: views, in-place results, what is never materialised
     written  values whose memory a node writes into, by node
     last     the last node that reads each value; the number of nodes where it outlives the call
+    over     nodes whose result a runtime may write over an operand, in an order in which that one dies there
     direct   a runtime pads on the way and writes results in their place: no buffer for a border, no tile beside
     """
 
@@ -77,6 +78,7 @@ class Setting:
     defined: Mapping[str, int]
     macs: tuple[int, ...]
     traffic: tuple[tuple[int, int, int], ...]
+    over: frozenset[int]
     direct: bool
     start: int
 
@@ -148,6 +150,7 @@ def setting_of(graph: Graph, facts: Facts, point: Mapping[str, int]) -> Setting:
         defined,
         tuple(numbers[row.macs] for row in rows),
         tuple((numbers[row.read_bytes], numbers[row.write_bytes], numbers[row.weight_bytes]) for row in rows),
+        may_overwrite(facts),
         options.accounting != "eager",
         sum(life.size for life in lives if life.first < 0),
     )
@@ -158,6 +161,13 @@ def _numbers(values: Iterable[Expr], point: Mapping[str, int]) -> dict[Expr, int
     wanted = tuple(dict.fromkeys(values))
     names = tuple(sorted(point))
     return dict(zip(wanted, compiled(wanted, names)(*(point[name] for name in names)), strict=True))
+
+
+def may_overwrite(facts: Facts) -> frozenset[int]:
+    """Positions of calls that the accounting lets write over an operand where nothing reads that one later."""
+    if facts.options.accounting != "inplace":
+        return frozenset()
+    return frozenset(k for k, row in enumerate(facts[Costs].rows) if row.kind in {"pointwise", "affine"})
 
 
 def bits_of(kind: TensorType, activations: str | None) -> int:

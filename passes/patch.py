@@ -9,7 +9,7 @@ on in p x p patches, is among them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TypeVar
@@ -18,7 +18,7 @@ from fxcost.errors import SpecError
 from fxcost.ir.expr import Expr, maximum, minimum, total
 from fxcost.ir.graph import Graph, Node
 from fxcost.ops.locality import Local
-from fxcost.passes._patch_setting import Setting, cuts, windows_of
+from fxcost.passes._patch_setting import Setting, cuts, may_overwrite, windows_of
 from fxcost.passes._patch_sweep import Candidate, Grid, Sweep
 from fxcost.passes._patch_tiles import stage_of, touched
 from fxcost.passes.buffers import Buffers
@@ -159,7 +159,7 @@ def _plan(label: _Label) -> Plan:
 def lower_bound(setting: Setting) -> int:
     """Bytes that no order and no patches stay under: the inputs, and every call that needs its whole maps at once."""
     sizes = [life.size for life in setting.lives]
-    return max(setting.start, *_needs(setting.graph, setting.local, setting.block_of, sizes))
+    return max(setting.start, *_needs(setting.graph, setting.local, setting.over, setting.block_of, sizes))
 
 
 def bound_formula(graph: Graph, facts: Facts) -> Expr:
@@ -170,19 +170,28 @@ def bound_formula(graph: Graph, facts: Facts) -> Expr:
     for case in facts[Buffers].cases:
         block_of = {value: i for i, buffer in enumerate(case.buffers) for value in buffer.values}
         start = total(buffer.size for buffer in case.buffers if buffer.first < 0)
-        found.append(maximum(start, *_needs(graph, local, block_of, [buffer.size for buffer in case.buffers])))
+        sizes = [buffer.size for buffer in case.buffers]
+        found.append(maximum(start, *_needs(graph, local, may_overwrite(facts), block_of, sizes)))
     return minimum(*found)
 
 
 def _needs(
-    graph: Graph, local: Sequence[Local | str], block_of: Mapping[str, int], sizes: Sequence[N]
+    graph: Graph,
+    local: Sequence[Local | str],
+    over: Collection[int],
+    block_of: Mapping[str, int],
+    sizes: Sequence[N],
 ) -> list[N | int]:
-    """What must be there at once: the outputs, and operands and results of every call that cannot be cut."""
+    """What must be there at once: the outputs, and operands and results of every call that cannot be cut.
+
+    A result that may be written over an operand needs nothing more: in another order that operand may die there.
+    """
     needed: list[tuple[str, ...]] = [graph.outputs]
     for position, window in enumerate(local):
         if isinstance(window, str):
             call: Node = graph.nodes[position]
-            needed.append((*call.operands, *(value.id for value in call.results)))
+            results = () if position in over else tuple(value.id for value in call.results)
+            needed.append((*call.operands, *results))
     return [sum(sizes[i] for i in dict.fromkeys(block_of[v] for v in values if v in block_of)) for values in needed]
 
 
