@@ -250,6 +250,10 @@ def _missing(target: Target, work: Workload, rows: tuple[Row, ...]) -> Iterator[
     if target.efficiency is None:
         yield Missing("fit", f"calibrated latency: {target.name} has no efficiency block")
         return
+    if not target.overhead_s and work.rows:
+        yield Missing(
+            "fit", f"fixed time of each op, its launch, in calibrated latency: {target.name} states no overhead"
+        )
     fitted_in = target.efficiency.dtype
     for dtype in sorted({row.dtype for row, made in zip(rows, work.rows, strict=True) if made.macs is not ZERO}):
         if fitted_in not in (None, dtype):

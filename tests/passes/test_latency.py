@@ -209,8 +209,17 @@ def test_ops_that_do_nothing_take_time_where_an_overhead_names_them() -> None:
     assert seconds(latency_on(target, model).calibrated) == pytest.approx(2 + 1 + 2 * 0.25)
 
 
-def test_shares_of_one_core_on_many_are_said() -> None:
+def test_a_machine_without_fixed_times_says_so() -> None:
     target = calibrated(machine(), default=Share())
+    assert latency_on(target, TWO_OPS).dropped == (
+        "fixed time of each op, its launch, in calibrated latency: box states no overhead",
+    )
+    assert latency_on(replace(target, overhead_s=(("default", 1e-6),)), TWO_OPS).dropped == ()
+    assert latency_on(machine(), TWO_OPS).dropped == ("calibrated latency: box has no efficiency block",)
+
+
+def test_shares_of_one_core_on_many_are_said() -> None:
+    target = replace(calibrated(machine(), default=Share()), overhead_s=(("default", 0.0),))
     assert target.efficiency is not None
     one = replace(target, efficiency=replace(target.efficiency, cores=1))
     assert latency_on(replace(one, cores=1), TWO_OPS).dropped == ()
@@ -219,7 +228,7 @@ def test_shares_of_one_core_on_many_are_said() -> None:
 
 
 def test_shares_of_one_type_on_another_are_said() -> None:
-    target = calibrated(machine(int8=200.0), default=Share())
+    target = replace(calibrated(machine(int8=200.0), default=Share()), overhead_s=(("default", 0.0),))
     assert target.efficiency is not None
     one = replace(target, efficiency=replace(target.efficiency, dtype="fp32"))
     rows = workload(work(macs=100, dtype="fp32"), work(other=10, dtype="int8"))
