@@ -66,7 +66,12 @@ def patches_parts(found: PatchPlan) -> list[RenderableType]:
     head.add_row("peak without patches", human(found.plain_peak, "bytes"), f"{found.plain_peak:,}", "")
     head.add_row("peak with patches", human(found.peak, "bytes"), f"{found.peak:,}", f"{saved:.1f} % less")
     head.add_row("MACs", human(found.macs, "MAC"), f"{found.macs:,}", f"{found.overhead:.2%} more")
-    head.add_row("nothing is below", human(found.bound, "bytes"), f"{found.bound:,}", "")
+    head.add_row(
+        "nothing is below",
+        human(found.bound, "bytes"),
+        f"{found.bound:,}",
+        f"{100 * found.gap:.1f} % less" if found.gap else "reached",
+    )
     moved = found.traffic
     parts: list[RenderableType] = [head, Text(f"{found.certificate}")]
     if found.stages:

@@ -34,6 +34,7 @@ def test_text_names_the_plan_and_what_fits() -> None:
     _, summary, found = reported()
     text = " ".join(render("text", summary).split())
     assert f"peak with patches {found.peak / 1000:.1f} KB {found.peak:,}" in text
+    assert f"nothing is below {found.bound / 1000:.1f} KB {found.bound:,} {100 * found.gap:.1f} % less" in text
     fits = summary.patched_fits
     assert list(fits) == ["stm32f412"]  # the other one holds whole maps
     least = fits["stm32f412"].found
@@ -47,6 +48,7 @@ def test_json_and_markdown_have_the_frontier() -> None:
     _, summary, found = reported()
     document = json.loads(render("json", summary))
     assert [(each["peak"], each["macs"]) for each in document["patches"]["frontier"]] == list(found.frontier)
+    assert (document["patches"]["bound"], document["patches"]["gap"]) == (found.bound, found.gap)
     assert document["patched_fits"]["stm32f412"]["fits"] is True
     lines = render("markdown", summary).split("\n")
     assert [line for line in lines if line.startswith(f"| {found.peak:,} |")]
