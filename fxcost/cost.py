@@ -162,10 +162,11 @@ class Cost(OnMachines, InOrders, InPatches, InTraining):
         """A self-contained page of this cost and others along one size; written to `path` where one is given.
 
         Every quantity can be drawn there, on `targets` every latency and the energy as well; it opens with `metric`, and
-        says what `compare` proves about it. Raises as `compare` does.
+        says what `compare` proves about it. Models may have different sizes: each follows those that it has, and `at` and
+        `tie` settle all but one of all. Raises as `compare` does.
         """
         from fxcost.page import check_drawn, comparison_lines, comparison_page, lines_of, machines_of
-        from fxcost.query.compare import joint_symbols
+        from fxcost.query.compare import joint_symbols, settled_of
 
         costs, machines = [self, *others], machines_of(targets, None)
         check_drawn(metric, machines, costs)
@@ -174,11 +175,16 @@ class Cost(OnMachines, InOrders, InPatches, InTraining):
         wrt = wrt or one_left("a comparison is", symbols, point, ties)
         sides = lines_of(costs, machines if metric in RATE_UNITS else ())
         (label, first, on), *others_ = sides
-        found = [
-            first.compare(cost, metric, wrt, point, ties, (on, target) if on and target else None, (label, name))
-            for name, cost, target in others_
-        ]
-        proven = [line for each in found for line in comparison_lines(each)]
+        proven = []
+        for name, cost, target in others_:
+            pair = joint_symbols(first._sizes, cost._sizes)
+            if all(s.name != wrt for s in pair):
+                proven.append(f"{label} beside {name}: neither has a size {wrt}")
+                continue
+            given, follows = settled_of(pair, wrt, point, ties)
+            on_both = (on, target) if on and target else None
+            found = first.compare(cost, metric, wrt, given, follows, on_both, (label, name))
+            proven += comparison_lines(found)
         page = comparison_page(costs, metric, wrt, point, ties, machines, proven, _versions(), command)
         if path is not None:
             page.save(path)

@@ -190,7 +190,7 @@ def _needs(
     for position, window in enumerate(local):
         if isinstance(window, str):
             call: Node = graph.nodes[position]
-            made = [] if position in over else [value.id for value in call.results]
+            made: list[str] = [] if position in over else [value.id for value in call.results]
             needed.append((*call.operands, *made))
     return [sum(sizes[i] for i in dict.fromkeys(block_of[v] for v in values if v in block_of)) for values in needed]
 

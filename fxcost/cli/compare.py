@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +13,10 @@ from fxcost.cli.analysis import analyze, check_free, check_pictures, check_sizes
 from fxcost.cli.application import app, check_writable, command_line, say
 from fxcost.cli.options import AsJson, Asked, Targets, Tie, page_to, plot_to, takes_model, wanted_symbol
 from fxcost.errors import SpecError, UnknownName, nearest
+
+if TYPE_CHECKING:
+    from fxcost.cost import Cost
+    from fxcost.ir.symbols import SymbolInfo
 
 
 @app.command(
@@ -39,9 +44,11 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """For which sizes one model needs less than another, exactly."""
+    from fxcost.formulas import one_left
     from fxcost.ir.specs import parse_point, parse_ties
     from fxcost.passes.totals import UNITS
     from fxcost.passes.training import TRAINING_UNITS
+    from fxcost.query.compare import joint_symbols, settled_of
     from fxcost.query.constraint_text import RATE_UNITS
     from fxcost.report.json import compact
     from fxcost.report.solve import comparison_data, comparison_text
@@ -73,8 +80,17 @@ def compare(
         for part in (answers[: len(pair)], answers)
     )
     on = None if not machines else (machines[0], machines[-1])
-    found = cost.compare(second, (metrics[0], metrics[-1]), wanted, point, ties, on)
-    if plot is not None:
+    known_here, found = joint_symbols(_sizes(cost), _sizes(second)), None
+    follows = ties
+    if len(answers) > 2:  # the others may have sizes that the first two have not
+        every = reduce(joint_symbols, map(_sizes, (cost, *beside)))
+        wanted = wanted or one_left("a comparison is", every, points, ties)
+        point, follows = settled_of(known_here, wanted, points, ties)
+    if len(answers) == 2 or any(symbol.name == wanted for symbol in known_here):
+        found = cost.compare(second, (metrics[0], metrics[-1]), wanted, point, follows, on)
+    if plot is not None and found is None:
+        raise SpecError(f"--plot draws the first two models along {wanted}, which neither of them has")
+    if plot is not None and found is not None:
         from fxcost.report.curves import draw_comparison
 
         draw_comparison(found, plot)
@@ -82,4 +98,12 @@ def compare(
         cost.compare_to_html(
             beside, page, metric=metrics[0], wrt=wanted, at=points, tie=ties, targets=machines, command=command_line()
         )
-    say(compact(comparison_data(found)) if as_json else comparison_text(found))
+    if found is None:
+        say("null" if as_json else f"{cost.graph.name} beside {second.graph.name}: neither has a size {wanted}")
+    else:
+        say(compact(comparison_data(found)) if as_json else comparison_text(found))
+
+
+def _sizes(cost: Cost) -> list[SymbolInfo]:
+    """Sizes of inputs: what only the data decides is nobody's to give."""
+    return [symbol for symbol in cost.graph.symbols if symbol.kind == "size"]

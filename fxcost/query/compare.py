@@ -8,8 +8,10 @@ from math import lcm
 from typing import TYPE_CHECKING, Any
 
 from fxcost.errors import SpecError
+from fxcost.ir.evaluate import evaluate
 from fxcost.ir.expr import Expr
 from fxcost.ir.graph import Standing
+from fxcost.ir.reader import parse_expr
 from fxcost.ir.symbols import SymbolInfo
 from fxcost.passes._rates import RateFormula
 from fxcost.query.crossover import Question, regions
@@ -217,3 +219,25 @@ def joint_symbols(first: Iterable[SymbolInfo], second: Iterable[SymbolInfo]) -> 
             multiple_of=lcm(known.multiple_of, other.multiple_of),
         )
     return tuple(found.values())
+
+
+def settled_of(
+    symbols: Iterable[SymbolInfo], wrt: str, point: Mapping[str, int], ties: Mapping[str, str]
+) -> tuple[dict[str, int], dict[str, str]]:
+    """What of a point and of ties is about these symbols; a tie to sizes that only others have becomes its number.
+
+    Raises SpecError where such a tie follows a size that is not given.
+    """
+    names = {s.name for s in symbols}
+    given, follows = {name: size for name, size in point.items() if name in names}, dict[str, str]()
+    for name, text in ties.items():
+        if name not in names:
+            continue
+        value = parse_expr(text, where=f"tie {name}={text}")
+        if value.symbols <= names | {wrt}:
+            follows[name] = text
+        elif value.symbols <= point.keys():
+            given[name] = evaluate(value, dict(point))
+        else:
+            raise SpecError(f"tie {name}={text}: give {', '.join(sorted(value.symbols - names - point.keys()))}, too")
+    return given, follows

@@ -111,6 +111,51 @@ def test_compare_writes_a_page_of_several_models(tmp_path: Path) -> None:
     assert data["models"][0]["machines"][0][0]["dropped"]
 
 
+def three() -> tuple[Cost, Cost, Cost]:
+    """An image model, a language model and a training step: of the sizes N, H, W, S they have some each."""
+    names = ("resnet18", "tiny_llama", "mobilenet_v2")
+    first, second, third = (fxcost.analyze(DATA / f"{name}.mlir") for name in names)
+    return first, second, third
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (0, 2, 1)])
+@pytest.mark.parametrize("wrt", ["H", "S", "N"])
+def test_models_of_different_sizes_on_one_page(order: tuple[int, ...], wrt: str) -> None:
+    costs_ = three()
+    first, *others = (costs_[i] for i in order)
+    at = {"N": 2, "H": 64, "S": 48}
+    del at[wrt]
+    page = first.compare_to_html(others, wrt=wrt, at=at, tie={"W": "H"}, metric="peak_memory")
+    sizes = [{"N": 1, "H": 7, "W": 9, "S": 5}, {"N": 3, "H": 224, "W": 225, "S": 129}]
+    asks = [{"metric": "macs", "sizes": {n: str(v) for n, v in at.items()}} for at in sizes]
+    with node() as running:
+        answers = ask(running, page, asks)
+    for point, found in zip(sizes, answers, strict=True):
+        expected = [cost.macs(**{n: point[n] for n in cost.symbols}) for cost in (first, *others)]
+        assert [int(value) for _, value in found] == expected
+    data = json.loads(data_of(page))
+    assert ({s["name"] for s in data["symbols"]}, data["wrt"]) == ({"N", "H", "W", "S"}, wrt)
+    assert {s["name"]: s["tie"] for s in data["symbols"]}["W"] == "H"
+    for cost in others:
+        start = f"{first.graph.name} beside {cost.graph.name}"
+        lines = [line for line in data["proven"] if line.startswith(start)]
+        assert lines
+        known = {*first.symbols, *cost.symbols}
+        assert (f"{start}: neither has a size {wrt}" in lines) == (wrt not in known)
+
+
+def test_compare_of_three_models_with_sizes_of_their_own(tmp_path: Path) -> None:
+    out, (a, b, c) = tmp_path / "page.html", (DATA / f"{n}.mlir" for n in ("resnet18", "mobilenet_v2", "tiny_llama"))
+    for at, said in (("N=1,S=32", "needs less macs"), ("N=1,H=32", "neither has a size S")):
+        ran = run("compare", a, b, "--and", c, "--at", at, "--tie", "W=H", "--html", out)
+        assert (ran.code, ran.err) == (0, "")
+        assert said in ran.out
+        assert len(json.loads(data_of(Page(out.read_text(encoding="utf-8"), "")))["models"]) == 3
+    ran = run("compare", a, b, "--and", c, "--at", "N=1", "--tie", "W=H", "--html", out)
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert "give or tie all but one of H, S" in ran.err
+
+
 def test_more_models_need_a_page() -> None:
     model = DATA / "resnet18.mlir"
     ran = run("compare", model, model, "--and", model, "--at", "N=1", "--tie", "W=H")
