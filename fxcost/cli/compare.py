@@ -104,6 +104,6 @@ def compare(
         say(compact(comparison_data(found)) if as_json else comparison_text(found))
 
 
-def _sizes(cost: Cost) -> list[SymbolInfo]:
+def _sizes(cost: Cost) -> tuple[SymbolInfo, ...]:
     """Sizes of inputs: what only the data decides is nobody's to give."""
-    return [symbol for symbol in cost.graph.symbols if symbol.kind == "size"]
+    return tuple(symbol for symbol in cost.graph.symbols if symbol.kind == "size")
