@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt
+# One process for each core, up to four (a gigabyte each); a file's tests share its fixtures.
+PYTEST := $(BIN)/python -m pytest -q -n logical --maxprocesses 4 --dist loadfile
 BENCHMARKS := $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py))
 
 help:                  ## show this list
@@ -12,13 +14,13 @@ run: setup             ## a full report on a real model: MobileNetV2 in int8, on
 	  --activations int8 --weights int8 --accounting fused --target stm32h743 --target t4
 
 test: setup            ## every test but the slow ones
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 test-slow: setup       ## the slow tests only (pytest leaves with 5 when there are none)
-	$(BIN)/python -m pytest -q -m slow || [ $$? -eq 5 ]
+	$(PYTEST) -m slow || [ $$? -eq 5 ]
 
 test-all: setup        ## every test
-	$(BIN)/python -m pytest -q -m ""
+	$(PYTEST) -m ""
 
 check: setup           ## format, lint, types, and whether the wheel holds what the tree holds
 	$(BIN)/ruff format --check

@@ -164,15 +164,15 @@ def test_a_grid_of_a_thousand_classes_is_quick() -> None:
         return 64 * N * ceildiv(H, 2) * ceildiv(W, 2) + k * N - 64 * N * ceildiv(H, 32) * ceildiv(W, 32)
 
     proves_nonnegative(net(1))  # imports and compiles
-    start = time.perf_counter()
+    start = time.process_time()
     assert all(proves_nonnegative(net(k)) for k in range(2, 12))
-    assert time.perf_counter() - start < 0.5  # about 1 ms each; a busy machine may take longer
+    assert time.process_time() - start < 0.5  # about 1 ms each; a busy machine may take longer
 
 
 def test_hopeless_claims_end_quickly() -> None:
     parts = [maximum(H * k, W * (20 - k), ceildiv(N * H, k + 2)) for k in range(1, 9)]
     value = sum(parts, start=H) - 7 * maximum(*(H * k * N + W for k in range(9))) + H**3
-    start = time.perf_counter()
+    start = time.process_time()
     proves_nonnegative(value)
     proves_monotone(value, "H")
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5

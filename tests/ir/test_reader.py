@@ -249,11 +249,11 @@ def test_code_is_not_run(text: str) -> None:
     ids=lambda value: value[:16],
 )
 def test_hostile_text_ends_in_one_clean_error(text: str, message: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(SpecError, match=message) as caught:
         parse_expr(text)
     assert len(str(caught.value)) < 600
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
 
 
 @pytest.mark.parametrize(
@@ -272,9 +272,9 @@ def test_hostile_text_ends_in_one_clean_error(text: str, message: str) -> None:
     ids=["neg", "negneg", "plus", "sum", "difference", "ones", "products", "max", "brackets"],
 )
 def test_long_text_is_read_in_reasonable_time(text: str, value: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     assert str(parse_expr(text)) == value
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
 
 
 @pytest.mark.parametrize("level", ["({}*H + 1)//W", "max({}*H - N, W)%(N + 2)", "min({}*3 - W, N)"])

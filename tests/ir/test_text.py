@@ -294,10 +294,10 @@ def test_cut_off_files(share: int) -> None:
     ids=range(13),
 )
 def test_what_is_no_graph_at_all(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(FileError, match=r"^<text>:\d+:\d+: "):
         parse_graph(text)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_deep_regions() -> None:
@@ -437,10 +437,10 @@ def test_a_thousand_nodes_take_well_below_a_second() -> None:
         for i in range(1300)
     )
     graph = Graph("long", SMALL.symbols, SMALL.states, SMALL.inputs, nodes, ("n1299",))
-    start = time.perf_counter()
+    start = time.process_time()
     text = print_graph(graph)
     again = parse_graph(text)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     assert again == graph
     assert seconds < 2  # measured: 0.35
 
