@@ -19,6 +19,9 @@ from torch._decomp import decomposition_table
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
+from fxcost.capture.respelled import RESPELLED, arithmetic_on_sizes
+from fxcost.capture.twin import opened
+
 
 class SizesInTensors(TorchFunctionMode):
     """Builds tensors of lists that hold symbolic integers from one small tensor for each, and ranges of symbolic length."""
@@ -39,18 +42,26 @@ class SizesInTensors(TorchFunctionMode):
         length = _LENGTHS.get(function)
         if length is not None and args and isinstance(args[0], torch.SymInt):
             return _range(length(args[0]), given)
+        other = RESPELLED.get(function)
+        if other is not None:
+            found = other(*args, **given)
+            if found is not NotImplemented:
+                return found
         return function(*args, **given)
 
 
 @contextmanager
 def sizes_in_tensors(model: nn.Module) -> Iterator[None]:
-    """Have the mode on inside the model's `forward`, above those that torch.export puts around it."""
+    """Have the mode on inside the model's `forward`, above those that torch.export puts around it.
+
+    Objects that the model returns come out as the tensors that they hold.
+    """
     forward = model.forward
 
     @wraps(forward)
     def inside(*args: Any, **kwargs: Any) -> Any:
-        with SizesInTensors():
-            return forward(*args, **kwargs)
+        with SizesInTensors(), arithmetic_on_sizes():
+            return opened(forward(*args, **kwargs))
 
     before = model.__dict__.get("forward")
     decomposed = decomposition_table[_GRID]

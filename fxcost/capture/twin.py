@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils import _pytree as pytree
 
 from fxcost.capture.past import called_with_past, given_past
 
@@ -77,10 +78,17 @@ def _bared(tensor: torch.Tensor, bare: Callable[[torch.Tensor], torch.Tensor]) -
 
 
 def _prepared(twin: nn.Module) -> nn.Module:
-    for config in _configurations(getattr(twin, "config", None)):
+    for config in _all_configurations(twin):
         if getattr(config, "use_cache", None) is True:
             config.use_cache = False  # the caches of transformers are objects that a graph cannot return
     return twin
+
+
+def _all_configurations(model: nn.Module) -> Iterator[Any]:
+    """Those of a transformers model and of its parts: a decoder may have a copy of its own."""
+    held = {id(config): config for config in (vars(module).get("config") for module in model.modules())}
+    for config in held.values():
+        yield from _configurations(config)
 
 
 def _configurations(config: Any) -> Iterator[Any]:
@@ -93,8 +101,7 @@ def _configurations(config: Any) -> Iterator[Any]:
 
 def uses_cache(model: nn.Module) -> bool:
     """True for a transformers model that returns a key-value cache unless told otherwise."""
-    configurations = _configurations(getattr(model, "config", None))
-    return any(getattr(config, "use_cache", None) is True for config in configurations)
+    return any(getattr(config, "use_cache", None) is True for config in _all_configurations(model))
 
 
 @contextmanager
@@ -151,3 +158,31 @@ class Positional(nn.Module):
         if past is not None:
             return called_with_past(self.wrapped, inputs[:first], named, past)
         return self.wrapped(*inputs[:first], **named)
+
+
+def opened(result: Any) -> Any:
+    """What a model returns, with objects that a graph cannot return as dictionaries of the tensors in them."""
+    known = torch.Tensor | torch.SymInt | torch.SymFloat | torch.SymBool | bool | int | float | complex | str | None
+    leaves, structure = pytree.tree_flatten(result)
+    if all(isinstance(leaf, known) for leaf in leaves):
+        return result
+    return pytree.tree_unflatten([leaf if isinstance(leaf, known) else _parts(leaf, 0) for leaf in leaves], structure)
+
+
+def _parts(value: Any, depth: int) -> Any:
+    """Tensors of an object by the names of its attributes; None where there are none within a few levels."""
+    if isinstance(value, torch.Tensor):
+        return value
+    if depth > MOST_NESTED or isinstance(value, nn.Module):
+        return None
+    if isinstance(value, tuple | list):
+        inside = {str(position): _parts(each, depth + 1) for position, each in enumerate(value)}
+    elif isinstance(value, Mapping):
+        inside = {str(name): _parts(each, depth + 1) for name, each in value.items()}
+    else:
+        inside = {name: _parts(each, depth + 1) for name, each in getattr(value, "__dict__", {}).items()}
+    return {name: each for name, each in inside.items() if each is not None} or None
+
+
+MOST_NESTED = 5
+"""How deep objects are opened: caches hold caches, which hold layers, which hold tensors."""

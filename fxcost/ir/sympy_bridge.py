@@ -7,14 +7,16 @@ turns into float arithmetic under `lambdify` and is then wrong for some sizes.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from math import gcd
 from typing import Any
 
 import sympy
 
 from fxcost.errors import ModelError
-from fxcost.ir.expr import Atom, Expr, ceildiv, const, floordiv, maximum, minimum, mod, product, total
+from fxcost.ir.expr import ONE, Atom, Expr, ceildiv, const, floordiv, maximum, minimum, mod, product, total
 from fxcost.ir.predicate import Compare, Predicate, all_of, any_of, indicator, negate
 
 
@@ -116,9 +118,8 @@ def from_sympy(value: Any, names: Mapping[str, Expr]) -> Expr:
             here = indicator(predicate_from_sympy(condition, names))
             result, open_still = result + open_still * here * from_sympy(case, names), open_still * (1 - here)
         return result
-    if kind in {"CeilToInt", "ceiling", "FloorToInt", "TruncToInt", "floor"} and len(args) == 1:
-        top, bottom = _fraction(args[0], names)
-        return (ceildiv if kind in {"CeilToInt", "ceiling"} else floordiv)(top, bottom)
+    if kind in {"CeilToInt", "ceiling", "FloorToInt", "TruncToInt", "floor", "RoundToInt"} and len(args) == 1:
+        return _whole(kind, args[0], names)
     translated = [from_sympy(a, names) for a in args]
     if kind in {"FloorDiv", "CleanDiv"}:
         return floordiv(*translated)
@@ -143,31 +144,89 @@ def _product_of(value: Any, names: Mapping[str, Expr]) -> Expr:
 MAX_DENOMINATOR = 1024
 """Of a binary fraction: with sizes below 2**43, torch's arithmetic on floats is exact then, as ours is."""
 
+MARGIN = Fraction(1, 1024)
+"""How far from the next whole number a rounded result has to be: with sizes below 2**31, a dozen roundings stay within."""
+
+
+@dataclass(frozen=True)
+class _Rational:
+    """A fraction, and how torch's arithmetic on floats comes to it: `rounded` never, once at the end, or on the way."""
+
+    top: Expr
+    bottom: Expr = ONE
+    rounded: int = 0
+
+    def checked(self, value: Any) -> _Rational:
+        """Itself, unless roundings on the way may have carried it over a whole number; raises Untranslatable."""
+        if self.rounded < 2:
+            return self
+        # The numerator is `least` more than a multiple of `step`, so that is how near it comes to one of the denominator.
+        step = gcd(self.bottom.constant or 0, *(factor for monomial, factor in self.top.terms.items() if monomial))
+        least = self.top.terms.get((), 0) % step if self.bottom.constant else 0
+        if min(least, step - least) <= MARGIN * (self.bottom.constant or 0):
+            raise Untranslatable(f"a size depends on how floats are rounded: {value}")
+        return self
+
+
+def _whole(kind: str, value: Any, names: Mapping[str, Expr]) -> Expr:
+    """A fraction rounded down, up, or to the nearest whole number, of two equally near to the even one."""
+    found = _rational(value, names).checked(value)
+    if kind in {"CeilToInt", "ceiling"}:
+        return ceildiv(found.top, found.bottom)
+    if kind != "RoundToInt":
+        return floordiv(found.top, found.bottom)
+    if found.rounded > 1:
+        raise Untranslatable(f"a size depends on how floats are rounded: {value}")
+    twice, step = 2 * found.top + found.bottom, 2 * found.bottom
+    half_way = 1 - minimum(mod(twice, step), 1)
+    return floordiv(twice, step) - half_way * mod(floordiv(twice, step), 2)
+
 
 def _fraction(value: Any, names: Mapping[str, Expr]) -> tuple[Expr, Expr]:
-    """Numerator and denominator of a rational expression."""
+    """Numerator and denominator of a rational expression; raises Untranslatable where rounding may tell."""
+    found = _rational(value, names)
+    if found.rounded > 1:
+        raise Untranslatable(f"a comparison depends on how floats are rounded: {value}")
+    return found.top, found.bottom
+
+
+def _rational(value: Any, names: Mapping[str, Expr]) -> _Rational:
+    """A rational expression; floats stand for the numbers that they are."""
     kind = type(value).__name__
     if kind in {"IntTrueDiv", "FloatTrueDiv"}:
-        (top, over), (bottom, under) = _fraction(value.args[0], names), _fraction(value.args[1], names)
-        return top * under, bottom * over
+        over, by = (_rational(each, names) for each in value.args)
+        rounded = over.rounded if _is_scale(by) else 2 if over.rounded or by.rounded else 1
+        return _Rational(over.top * by.bottom, over.bottom * by.top, rounded)
     if value.is_Rational:
-        return const(int(value.p)), const(int(value.q))
+        return _Rational(const(int(value.p)), const(int(value.q)))
     if value.is_Float:
-        exact = Fraction(float(value))
-        if exact.denominator <= MAX_DENOMINATOR:
-            return const(exact.numerator), const(exact.denominator)
+        exact_value = Fraction(float(value))
+        rounded = 0 if exact_value.denominator <= MAX_DENOMINATOR else 2
+        return _Rational(const(exact_value.numerator), const(exact_value.denominator), rounded)
     if value.is_Mul:
-        parts = [_fraction(a, names) for a in value.args]
-        return product(p[0] for p in parts), product(p[1] for p in parts)
+        parts = [_rational(a, names) for a in value.args]
+        rounded = sum(p.rounded for p in parts)
+        if rounded == 1 and not all(p.rounded or _is_scale(p) for p in parts):
+            rounded = 2
+        return _Rational(product(p.top for p in parts), product(p.bottom for p in parts), min(rounded, 2))
     if value.is_Add:
-        parts = [_fraction(a, names) for a in value.args]
-        if all(p[1].constant == 1 for p in parts):
-            return total(p[0] for p in parts), const(1)
-        bottom = product(p[1] for p in parts)
-        return total(p[0] * (bottom // p[1]) for p in parts), bottom
+        parts = [_rational(a, names) for a in value.args]
+        if all(p.bottom is ONE for p in parts):
+            return _Rational(total(p.top for p in parts), ONE, 2 * any(p.rounded for p in parts))
+        bottom = product(p.bottom for p in parts)
+        top = total(p.top * floordiv(bottom, p.bottom) for p in parts)
+        return _Rational(top, bottom, 2 * any(p.rounded for p in parts))
     if value.is_Pow and value.exp.is_Integer and int(value.exp) < 0:
-        return const(1), from_sympy(value.base, names) ** -int(value.exp)
-    return from_sympy(value, names), const(1)
+        return _Rational(ONE, from_sympy(value.base, names) ** -int(value.exp))
+    if kind in {"ToFloat", "Identity"}:
+        return _rational(value.args[0], names)
+    return _Rational(from_sympy(value, names))
+
+
+def _is_scale(found: _Rational) -> bool:
+    """True for a power of two, by which floats are multiplied and divided exactly."""
+    ends = found.top.constant or 0, found.bottom.constant or 0
+    return not found.rounded and all(end and end & (end - 1) == 0 for end in map(abs, ends))
 
 
 _RELATIONS = {"Equality": "==", "Unequality": "!=", "LessThan": "<=", "StrictLessThan": "<"} | {

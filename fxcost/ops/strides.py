@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
+from fxcost.errors import ModelError
 from fxcost.ir.evaluate import evaluate
 from fxcost.ir.expr import ONE, Expr, bounds, const, is_nonnegative
 from fxcost.ir.predicate import FALSE, TRUE, Compare, Predicate, all_of, any_of
@@ -199,8 +200,8 @@ def _less(a: Expr, b: Expr, hints: Mapping[str, int]) -> bool:
 def condition(scene: Scene, sizes: tuple[Expr, ...], fits: Callable[[Callable[[Expr], Expr]], bool]) -> Predicate:
     """When sizes of one make `fits` true although it is false for generic sizes.
 
-    Every set of up to three of `sizes` that can be one is tried at a witness point; `fits` gets a function that takes
-    an expression to its value there. The minimal sets that work are the alternatives of the result.
+    Every set of up to three of `sizes` that can be one is tried at a witness point that the model takes; `fits` gets a
+    function that takes an expression to its value there. The minimal sets that work are the alternatives of the result.
     """
     candidates = [size for size in dict.fromkeys(sizes) if size.constant is None and bounds(size)[0] in (0, 1)]
     working: list[frozenset[Expr]] = []
@@ -213,6 +214,9 @@ def condition(scene: Scene, sizes: tuple[Expr, ...], fits: Callable[[Callable[[E
                 point |= dict.fromkeys(size.symbols, 1)
             if any(evaluate(size, point) != 1 for size in chosen):
                 continue
-            if fits(lambda value, at=point: const(evaluate(value, at))):  # type: ignore[misc]
-                working.append(frozenset(chosen))
+            try:
+                if fits(lambda value, at=point: const(evaluate(value, at))):  # type: ignore[misc]
+                    working.append(frozenset(chosen))
+            except ModelError:  # a size is divided by one that is zero there: no model runs at this point
+                continue
     return any_of(all_of(Compare("==", size, ONE) for size in sorted(found, key=str)) for found in working)

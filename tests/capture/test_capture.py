@@ -322,3 +322,27 @@ def test_a_file_is_run_once_until_it_changes(tmp_path: Path) -> None:
     changed = load_model(f"{path}:Net")
     assert type(changed) is not first
     assert changed.out_features == 5
+
+
+class Held:
+    """An object that torch knows nothing of, as caches are."""
+
+    def __init__(self, keys: Tensor, inner: Any = None) -> None:
+        self.keys, self.inner, self.seen = keys, inner, len(keys.shape)
+
+
+class ReturnsObjects(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(8, 16)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Any, Any]:
+        y = self.linear(x)
+        return y.sum(-1), Held(y, [Held(x + 1)]), object()
+
+
+def test_objects_that_hold_tensors_may_be_returned() -> None:
+    cost = fxcost.analyze(ReturnsObjects(), "N,S,8")
+    assert str(cost.standing) == "exact"
+    assert cost.macs(N=3, S=5) == 3 * 5 * 8 * 16
+    assert cost.output_bytes(N=3, S=5) == 4 * 3 * 5 * (1 + 16 + 8)  # the sum, and what the object holds

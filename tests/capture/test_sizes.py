@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Any
 
 import pytest
+import sympy
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 import fxcost
 from fxcost.ir.evaluate import evaluate
+from fxcost.ir.expr import symbol
+from fxcost.ir.sympy_bridge import Untranslatable, from_sympy
 from fxcost.ir.types import TensorType
 
 
@@ -164,3 +169,85 @@ def test_a_question_about_a_remainder_is_kept() -> None:
             assert cost.output_bytes(N=2, S=size) == 4 * 2 * -(-size // 3)
         except fxcost.errors.OutsideDomain:
             assert size % 3 != 37 % 3
+
+
+RESPELLED: dict[str, tuple[str, Any]] = {
+    "a window as large as the map": ("N,3,H,W", lambda x: functional.avg_pool2d(x, (x.shape[2], x.shape[3]))),
+    "the largest of the map": ("N,3,H,W", lambda x: functional.max_pool2d(x, kernel_size=x.size()[2:])),
+    "the largest of the row": ("N,3,S", lambda x: functional.max_pool1d(x, x.shape[2])),
+    "windows along a row": ("N,3,S", lambda x: functional.max_pool1d(x, 3, 2, padding=1)),
+    "windows, and where": ("N,3,S", lambda x: nn.MaxPool1d(3, ceil_mode=True, return_indices=True)(x)),
+    "half a row": ("N,3,S", lambda x: functional.adaptive_avg_pool1d(x, x.shape[2] // 2)),
+    "a fraction on top": (
+        "N,3,H,8",
+        lambda x: functional.interpolate(x, scale_factor=(1.0, (x.shape[2] // 4 + 0.1) / 8), mode="bicubic"),
+    ),
+    "as many classes": ("N,S", lambda x: functional.one_hot(torch.arange(x.shape[1]), x.shape[1])),
+    "lower triangle": ("N,S", lambda x: torch.tril_indices(x.shape[1], x.shape[1], -2, dtype=torch.int32)),
+    "more than the lower triangle": ("N,S", lambda x: torch.tril_indices(x.shape[1], x.shape[1], 3)),
+    "upper triangle": ("N,S", lambda x: torch.triu_indices(x.shape[1], x.shape[1], 1)),
+    "more than the upper triangle": ("N,S", lambda x: torch.triu_indices(x.shape[1], x.shape[1], offset=-1)),
+    "scaled by a root": ("N,S", lambda x: x / math.sqrt(x.shape[1])),
+    "quotient and remainder": ("N,S", lambda x: x[:, : divmod(x.shape[1], 3)[0] + 1]),
+    "rounded to even": ("N,S", lambda x: x[:, : round(x.shape[1] / 2)]),
+}
+
+
+class Function(nn.Module):
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Any:
+        return self.function(x)
+
+
+@pytest.mark.parametrize("name", RESPELLED)
+def test_arguments_that_torch_wants_as_numbers_stay_symbols(name: str) -> None:
+    spec, function = RESPELLED[name]
+    cost = fxcost.analyze(Function(function), spec)
+    assert str(cost.standing) == "exact"
+    assert not cost.fixed_dims
+    for sizes in (
+        {"N": 1, "H": 9, "W": 12, "S": 17},
+        {"N": 3, "H": 32, "W": 8, "S": 6},
+        {"N": 2, "H": 64, "W": 3, "S": 49},
+    ):
+        made = function(torch.zeros([sizes.get(size) or int(size) for size in spec.split(",")]))
+        made = made if isinstance(made, tuple) else (made,)
+        at = {symbol: sizes[symbol] for symbol in cost.symbols}
+        types = [cost.graph.types[output] for output in cost.graph.outputs]
+        shapes = [[evaluate(size, at) for size in type.shape] for type in types if isinstance(type, TensorType)]
+        assert shapes == [list(each.shape) for each in made]
+        assert cost.output_bytes(**at) == sum(each.numel() * each.element_size() for each in made)
+
+
+def test_rounding_that_may_tell_is_no_formula() -> None:
+    from torch.utils._sympy.functions import (
+        CeilToInt,
+        FloatTrueDiv,
+        FloorDiv,
+        IntTrueDiv,
+        RoundToInt,
+        ToFloat,
+        TruncToInt,
+    )
+
+    s = sympy.Symbol("s", integer=True, positive=True)
+    patches = 14 * FloatTrueDiv(ToFloat(FloorDiv(s, 16)) + 0.1, 14.0)
+    for value, plain in (
+        (TruncToInt(patches), lambda v: int(14 * ((v // 16 + 0.1) / 14))),
+        (CeilToInt(IntTrueDiv(s, 49)), lambda v: math.ceil(v / 49)),
+        (TruncToInt(2 * IntTrueDiv(s, 7)), lambda v: int(2 * (v / 7))),
+        (TruncToInt(IntTrueDiv(s, 7) + 0.5), lambda v: int(v / 7 + 0.5)),
+        (RoundToInt(IntTrueDiv(s, 2)), lambda v: round(v / 2)),
+        (RoundToInt(IntTrueDiv(s, 7)), lambda v: round(v / 7)),
+    ):
+        found = from_sympy(value, {"s": symbol("S")})
+        assert all(evaluate(found, {"S": size}) == plain(size) for size in (*range(1, 300), 2**31 - 1))
+    for value in (
+        TruncToInt(ToFloat(s) * 0.3),
+        TruncToInt(49 * IntTrueDiv(s, 49)),
+    ):  # int(0.3 * 10), int(49 * (1 / 49))
+        with pytest.raises(Untranslatable, match="rounded"):
+            from_sympy(value, {"s": symbol("S")})
