@@ -126,7 +126,7 @@ class Thrice(nn.Module):
 
 
 class Flow(nn.Module):
-    """RAFT with two updates instead of twelve."""
+    """RAFT with four updates instead of twelve."""
 
     def __init__(self, device: str) -> None:
         super().__init__()
@@ -134,7 +134,7 @@ class Flow(nn.Module):
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """The last flow."""
-        found: Tensor = self.model(first, second, num_flow_updates=2)[-1]
+        found: Tensor = self.model(first, second, num_flow_updates=4)[-1]
         return found
 
 
