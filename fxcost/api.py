@@ -22,7 +22,7 @@ from fxcost.ir.domain import is_one_excluded, is_thin
 from fxcost.ir.evaluate import evaluate
 from fxcost.ir.expr import Expr
 from fxcost.ir.graph import Graph, Standing, Variant
-from fxcost.ir.predicate import symbols_of
+from fxcost.ir.predicate import holds, symbols_of
 from fxcost.ir.widths import width
 from fxcost.passes.cost import Costs
 from fxcost.passes.peak import Peak
@@ -235,6 +235,8 @@ def _verified(cost: Cost, capture: Callable[[Mapping[str, int]], Source], progre
     """
     thin = [guard for guard in cost.graph.domain if is_thin(guard)]
     names = frozenset().union(*(symbols_of(guard) for guard in thin))
+    if not names & frozenset().union(*(total.symbols for total in _all_totals(cost.graph, cost.options).values())):
+        return cost  # unrolled: what the size is, the graph does not say
     agreeing = 0
     for point in _other_points(cost.graph) if thin else ():
         pins = {name: point[name] for name in names if name in point}
@@ -269,6 +271,8 @@ def _lived(graph: Graph, peak: Callable[[Mapping[str, int]], int], elsewhere: bo
     agreed = []
     for point in (traced, *(_other_points(graph) if elsewhere and traced else ())):
         where = ", ".join(f"{n}={v}" for n, v in point.items()) or "its sizes"
+        if not all(holds(guard, point) for guard in graph.domain):
+            continue
         try:
             held, expected = peak(point), evaluate(found, point)
         except Exception:  # this size is outside what the model or the formula takes: try the next

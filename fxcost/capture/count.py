@@ -67,6 +67,11 @@ def _layer(steps: Shape, first: Shape, second: Shape, *_: Any, **__: Any) -> int
     return 2 * prod(steps[:-1]) * (prod(first) + prod(second))
 
 
+def _layer_backward(steps: Shape, first: Shape, second: Shape, *_: Any, **__: Any) -> int:
+    """Gradients of inputs and of weights, a product each."""
+    return 2 * _layer(steps, first, second)
+
+
 def _blind_spots() -> dict[Any, Callable[..., int]]:
     """Formulas, in FLOP, for products that torch's counter passes over in silence."""
     found: dict[Any, Callable[..., int]] = {
@@ -77,6 +82,7 @@ def _blind_spots() -> dict[Any, Callable[..., int]]:
         torch.ops.aten._grouped_mm: _grouped,
         torch.ops.aten.convolution_backward: _convolution_backward,
         torch.ops.aten.mkldnn_rnn_layer: _layer,
+        torch.ops.aten.mkldnn_rnn_layer_backward: _layer_backward,
         torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
         torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
     }

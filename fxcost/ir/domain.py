@@ -22,6 +22,10 @@ def simplify_domain(guards: Iterable[Predicate], ranges: Mapping[str, Range]) ->
     tightened = dict(ranges)
     for name, (low, high) in _single_bounds(parts).items():
         old_low, old_high = tightened.get(name, (1, None))
+        if low is not None and low == high and (old_low, old_high) != (low, high):
+            kept.append(Compare("==", symbol(name), const(low)))
+            tightened[name] = (low, high)
+            continue
         if low is not None and (old_low is None or low > old_low):
             kept.append(Compare(">=", symbol(name), const(low)))
             old_low = low

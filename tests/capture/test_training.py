@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import fxcost
 from fxcost.capture.shim import prepare_torchvision
 from fxcost.cost import Cost
-from fxcost.errors import CaptureError, SpecError, UnknownName
+from fxcost.errors import CaptureError, OutsideDomain, SpecError, UnknownName
 from fxcost.ir.evaluate import evaluate
 from tests.support.commands import run
 from tests.support.real_steps import real_peak
@@ -78,11 +78,11 @@ class Tied(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """A long short-term memory."""
+    """A recurrent layer, a long short-term memory unless another is given."""
 
-    def __init__(self) -> None:
+    def __init__(self, layer: Any = nn.LSTM) -> None:
         super().__init__()
-        self.layer = nn.LSTM(8, 16, batch_first=True)
+        self.layer = layer(8, 16, batch_first=True)
 
     def forward(self, x: Tensor) -> Any:
         return self.layer(x)[0]
@@ -269,6 +269,23 @@ def test_recurrent_layers_are_lower_bounds() -> None:
     assert any("mkldnn_rnn_layer" in node.op for node in cost.graph.nodes)
     assert cost.standing == "lower"
     assert cost.saved_activations.standing == "lower"
+    assert any("equal to torch's count" in note for note in cost.graph.notes)
+
+
+@pytest.mark.slow
+def test_steps_that_are_unrolled_are_fitted() -> None:
+    """No library runs them: a trace holds one length, captures at others give the formula, and memory says its length."""
+    model = Recurrent(nn.RNN)
+    cost = fxcost.analyze(model, "N,S@6,8", mode="training")
+    assert cost.standing == "fitted"
+    assert any("totals in S fitted" in note and "peak_memory" in note for note in cost.graph.notes)
+    for at in ({"N": 2, "S": 5}, {"N": 3, "S": 17}):
+        with FlopCounterMode(display=False) as counter:
+            model(torch.randn(at["N"], at["S"], 8)).sum().backward()
+        assert cost.macs(**at) == counter.get_total_flops() // 2
+        assert cost.saved_activations(**at) == saved_by_torch(model, (torch.randn(at["N"], at["S"], 8),))
+    with pytest.raises(OutsideDomain, match="S == 6"):
+        cost.peak_memory(N=2, S=5)
 
 
 def test_what_cannot_be_trained_is_said() -> None:
@@ -334,8 +351,9 @@ def test_best_orders_of_training_steps(name: str) -> None:
     at = {"N": 1, "H": 224, "W": 224}
     schedule = cost.schedule(at=at, time_limit=60)
     traced, best = PEAKS[name]
-    assert round(cost.peak_memory(**at) / 1e6, 2) == traced
+    assert round(schedule.traced_peak / 1e6, 2) == traced  # every value dies after its last reader
     assert schedule.optimal
+    assert schedule.peak == schedule.lower_bound
     assert round(schedule.peak / 1e6, 2) == best
 
 
