@@ -231,7 +231,8 @@ class Estimate:
         computed = tuple(load for load in term.compute if load.what != WIRE)
         is_whole = whole["compute"] or work.exchange is not None
         compute, memory = self._seconds(computed, is_whole), self._seconds(term.memory, whole["memory"])
-        wire = self._seconds(sent, work.exchange is None)
+        alone = work.exchange is None or work.exchange.devices.constant == 1
+        wire = self._seconds(sent, alone)
         names = dict.fromkeys(load.level for load in term.memory)
         levels = {name: self._seconds(tuple(p for p in term.memory if p.level == name), True) for name in names}
         levels = {name: part for name, part in levels.items() if part != 0.0}

@@ -63,7 +63,7 @@ def _parts(table: DeviceTable) -> Sequence[RenderableType]:
         Text(f"{table.model}, {plan}, one of the devices" + (f" at {where}" if where else ""), style="bold"),
         _grid(table),
     ]
-    parts += [Text(f"{row.devices} devices: {row.reason}", style="yellow") for row in table.rows if row.reason]
+    parts += [Text(f"{_many(row.devices)}: {row.reason}", style="yellow") for row in table.rows if row.reason]
     if table.target is not None:
         fewest = "none" if table.smallest is None else f"{table.smallest}"
         quickest = "none" if table.fastest is None else f"{table.fastest}"
@@ -73,10 +73,14 @@ def _parts(table: DeviceTable) -> Sequence[RenderableType]:
     sent = [(row, row.quantities["wire_bytes"]) for row in table.rows if "wire_bytes" in row.quantities]
     if any(quantity.value.constant is None for _, quantity in sent):
         parts += [Text(""), Text("Bytes that one device sends", style="bold")]
-        parts += [Text(f"  {row.devices} devices: {python(quantity.value)}") for row, quantity in sent]
+        parts += [Text(f"  {_many(row.devices)}: {python(quantity.value)}") for row, quantity in sent]
     dropped = dict.fromkeys(reason for row in table.rows for reason in row.dropped)
     parts += [Text(""), *(Text(f"left out  {reason}", style="yellow") for reason in dropped), Text(LIMITS, style="dim")]
     return parts
+
+
+def _many(devices: int) -> str:
+    return "1 device" if devices == 1 else f"{devices} devices"
 
 
 def _grid(table: DeviceTable) -> Table:
