@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,8 @@ from fxcost.report.files import whole
 
 ENDINGS = (".png", ".svg", ".pdf")
 LONGEST_NAME = 60
+FONT = "DejaVu Sans"
+"""It comes with matplotlib: pictures look alike on every machine, whatever its settings name."""
 
 
 def check_picture(path: Path) -> None:
@@ -64,17 +69,57 @@ def save(made: Any, path: Path) -> None:
     import matplotlib as mpl
 
     check_picture(path)
-    _read_literally(made)
-    quiet = warnings.catch_warnings()
-    with whole(path) as beside, quiet, mpl.rc_context({"svg.hashsalt": "fxcost", "svg.fonttype": "none"}):
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box stands for it; an SVG has the character
+    _read_literally(made, _writer(path))
+    with whole(path) as beside, _quiet(), mpl.rc_context({"svg.hashsalt": "fxcost", "svg.fonttype": "none"}):
         made.savefig(beside, format=path.suffix.lower()[1:], dpi=150, metadata=_dateless(path))
 
 
-def _read_literally(made: Any) -> None:
+def laid_out(made: Any, path: Path) -> None:
+    """Settle where everything in a figure lies, with the texts that will be written to that path."""
+    _read_literally(made, _writer(path))
+    with _quiet():
+        made.draw_without_rendering()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """An SVG has characters that its reader's fonts draw, whether ours knows them or not."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        yield
+
+
+def _writer(path: Path) -> Callable[[str], str]:
+    return str if path.suffix.lower() == ".svg" else written_out
+
+
+def written_out(text: str) -> str:
+    """The text with what the font has no glyph for as its escape: a box could stand for any character."""
+    known = _glyphs()
+    return "".join(
+        letter if letter == "\n" or ord(letter) in known else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
+@cache
+def _glyphs() -> frozenset[int]:
+    """The characters that the font of all pictures draws."""
+    from matplotlib import font_manager
+
+    font: Any = font_manager.get_font(font_manager.findfont(FONT))
+    return frozenset(font.get_charmap())
+
+
+def _read_literally(made: Any, write: Callable[[str], str]) -> None:
     """Dollar signs in names begin no formula, and controls control nothing; powers of ten along axes are formulas."""
     from matplotlib.text import Text
+    from matplotlib.ticker import FuncFormatter
 
+    for axis in (axis for axes in made.axes for axis in (axes.xaxis, axes.yaxis)):
+        named = axis.get_major_formatter()
+        if isinstance(named, FuncFormatter):  # it sets the names along the axis anew when they are drawn
+            axis.set_major_formatter(FuncFormatter(partial(_written, write, named)))
     powers = {
         label
         for axes in made.axes
@@ -83,9 +128,16 @@ def _read_literally(made: Any) -> None:
         for label in axis.get_ticklabels(which="both")
     }
     for text in made.findobj(Text):
+        text.set_fontfamily(FONT)
         if text not in powers:
             text.set_parse_math(False)
-            text.set_text(printable(text.get_text()))
+            text.set_text(write(printable(text.get_text())))
+
+
+def _written(
+    write: Callable[[str], str], named: Callable[[float, int | None], str], at: float, place: int | None
+) -> str:
+    return write(printable(named(at, place)))
 
 
 def _dateless(path: Path) -> dict[str, Any]:

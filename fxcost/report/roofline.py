@@ -17,7 +17,7 @@ from typing import Any, Final
 from fxcost.errors import SpecError
 from fxcost.passes.estimate import Estimate, NodeTime
 from fxcost.query.units import human, seconds
-from fxcost.report.pictures import figure, save, titled
+from fxcost.report.pictures import figure, laid_out, save, titled
 from fxcost.target import Target
 
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -116,7 +116,8 @@ def roofline_picture(model: str, estimate: Estimate, path: Path) -> None:
     if _above(drawn, slanted):
         note += "; above the lines: bytes on chip, whose bandwidth is not stated"
     axes.annotate(note, (0.0, -0.16), xycoords="axes fraction", fontsize=8, color="#444444")
-    _turn_labels(made, axes)
+    laid_out(made, path)
+    _turn_labels(axes)
     save(made, path)
 
 
@@ -150,9 +151,8 @@ def _above(drawn: Sequence[Point], slanted: Sequence[Ceiling]) -> bool:
     return any(point.rate > 1.01 * point.intensity * fastest for point in drawn)
 
 
-def _turn_labels(made: Any, axes: Any) -> None:
+def _turn_labels(axes: Any) -> None:
     """Turn the bandwidths' labels along their lines, once the layout says how steep these are."""
-    made.draw_without_rendering()
     for label in axes.texts:
         if label.get_rotation_mode() == "anchor":
             x, y = label.get_position()

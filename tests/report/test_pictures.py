@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -14,9 +15,11 @@ from fxcost.cost import Cost
 from fxcost.errors import SpecError
 from fxcost.query.sampled import crossover_formulas, crossover_sizes
 from fxcost.report.arrange import SORTS
+from fxcost.report.curves import draw_comparison
 from fxcost.report.live_memory import draw_memory
 from fxcost.report.module_bars import PANELS, bars, draw_modules
-from fxcost.report.pictures import figure, save, titled
+from fxcost.report.pictures import figure, save, titled, written_out
+from fxcost.report.roofline import roofline_picture
 from tests.support.commands import DATA, Ran, run, shell
 
 POINT = {"N": 1, "H": 224, "W": 224}
@@ -106,6 +109,26 @@ def test_names_of_any_length_and_any_characters(tmp_path: Path) -> None:
     assert "\\x00 bytes" in "".join(text)
     assert len(titled(name)) <= 64
     assert titled("torchvision:mobilenet_v2") == "torchvision:mobilenet_v2"
+
+
+def test_no_picture_has_a_box_for_a_character(mobilenet: Cost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the font cannot draw is written out, along axes and in legends, too; an SVG keeps the characters."""
+    odd = "层\t\U0001f600"
+    graph = mobilenet.graph
+    nodes = [replace(n, module=n.module.replace("features", odd), name=f"{n.name}{odd}") for n in graph.nodes]
+    cost = fxcost.analyze(replace(graph, name=f"model {odd}", nodes=tuple(nodes)))
+    summary = cost.summary(POINT, targets=["t4"], depth=2)
+    draw_modules(summary, tmp_path / "modules.svg")
+    text = "".join(ElementTree.fromstring((tmp_path / "modules.svg").read_bytes()).itertext())
+    assert "层" in text
+    assert written_out("a…²×µ≥\n层\t") == "a…²×µ≥\n\\u5c42\\t"
+    monkeypatch.setattr("fxcost.report.pictures._quiet", nullcontext)  # a missing glyph is an error here
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        draw_modules(summary, tmp_path / "modules.png")
+        draw_memory(summary, tmp_path / "memory.png")
+        roofline_picture(summary.model, summary.estimates["t4"], tmp_path / "roofline.png")
+        draw_comparison(cost.compare(mobilenet, at={"N": 1}, tie={"W": "H"}), tmp_path / "comparison.pdf")
 
 
 # -- crossovers ------------------------------------------------------------------------------------------------------
