@@ -19,7 +19,7 @@ from fxcost.capture.inputs import classify, dynamic_dims, tensors
 from fxcost.capture.ladder import OutOfBudget, Request, as_traced, budget, first_line, probe, quiet_inference
 from fxcost.capture.loaders import build
 from fxcost.capture.twin import Positional, evaluating, frozen, meta_twin
-from fxcost.errors import CaptureError, FxcostError, OutsideDomain
+from fxcost.errors import CaptureError, FxcostError, ModelError, OutsideDomain
 from fxcost.ir.specs import SpecReader
 from fxcost.lower.model import read_specs
 from tests.support.counter import MacCounter
@@ -165,6 +165,9 @@ def _compared(found: Settled, model: nn.Module, inputs: Inputs, cost: fxcost.Cos
             outside += 1
             last = str(error)[:150]
             continue
+        except ModelError as error:  # what only the data decides is in it
+            last = str(error)[:150]
+            continue
         try:
             counted = independent(found, request, inputs, sizes)
         except Exception as error:  # the model refuses this size, or no counter can run it
@@ -202,6 +205,8 @@ def other_points(request: Request, cost: fxcost.Cost) -> Iterator[dict[str, int]
         wanted = {"batch": batch, "sequence": sequence, "time": frames}
         point: dict[str, int] = {}
         for name, info in cost.symbols.items():
+            if info.kind == "data":
+                continue
             size = space[spatial.index(name) % 2] if name in spatial else wanted[roles.get(name, "sequence")]
             size = max(size - size % info.multiple_of, info.multiple_of)
             size += info.multiple_of * (size == info.hint)
