@@ -146,6 +146,14 @@ def test_what_is_missing_is_said() -> None:
     assert any("overlap" in reason for reason in estimated(many).dropped_terms)
 
 
+def test_one_device_alone_sends_nothing() -> None:
+    """No time, and nothing missing, whether or not the machine states an interconnect."""
+    for target in (machine(), replace(machine(), interconnect=LINK)):
+        found = estimated(target, devices=1)
+        assert {row.name: row.t_wire_s for row in found.by_node()}["sum"] == 0.0
+        assert not any("time of collectives" in reason for reason in found.dropped_terms)
+
+
 def test_bytes_are_a_quantity_and_a_column() -> None:
     graph = shared()
     rows = {row.name: row for row in node_rows(graph, Facts(graph, Options()))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -94,6 +95,10 @@ def test_outside_the_domain_the_model_may_be_captured_anew() -> None:
     made = Quantity("macs", "MAC", N * H, domain=(Compare(">=", H, const(3)),), symbols=SYMBOLS, recapture=again)
     assert made(N=2, H=2, recapture=True) == 99
     assert made(N=2, H=3, recapture=True) == 6
+    with pytest.raises(OutsideDomain, match="H >= 3, which is false there; call with recapture=True"):
+        made(N=2, H=2)
+    with pytest.raises(OutsideDomain, match="H >= 3, which is false there; choose other sizes"):
+        replace(made, recapture=None)(N=2, H=2)
     assert asked == [("macs", {"N": 2, "H": 2})]
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import fxcost
-from fxcost.errors import SpecError
+from fxcost.errors import OutsideDomain, SpecError
 from fxcost.language import language_model
 from tests.support.commands import shell
 from tests.support.language_models import MODELS, captured
@@ -70,6 +70,21 @@ def test_wrong_input_is_one_line(line: str, complaint: str) -> None:
     assert complaint in ran.err
     assert ran.err.count("\n") <= 3
     assert "Traceback" not in ran.err
+
+
+def test_what_does_not_hold_is_said_for_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who types a command cannot capture anew: other sizes are what there is to choose, by the command's own names."""
+
+    def outside(*_: object) -> None:
+        raise OutsideDomain("macs at N=1: the formula holds where N >= 2", "call with recapture=True")
+
+    monkeypatch.setattr("fxcost.language.language_model", lambda *_, **__: None)
+    monkeypatch.setattr("fxcost.service.service", outside)
+    ran = shell("llm LlamaForCausalLM")
+    assert (ran.code, ran.err) == (
+        2,
+        "fxcost: macs at N=1: the formula holds where N >= 2; choose another --prompt, --generate or --batch\n",
+    )
 
 
 @pytest.mark.slow
