@@ -49,7 +49,7 @@ class InPatches(Formulas):
         from fxcost.passes._patch_sweep import Grid
         from fxcost.passes.patch import CACHED, MOST_OVERHEAD, SQUARES, STRIPS, frontier
         from fxcost.passes.patch_order import best_in_order
-        from fxcost.passes.patch_plan import patch_plan
+        from fxcost.passes.patch_plan import patch_plan, why_whole
         from fxcost.patching import Patches
 
         if overhead is not None and overhead < 0:
@@ -72,6 +72,8 @@ class InPatches(Formulas):
             f"best of all plans in traced order with up to {limit:.0%} more MACs whose stages begin and end between "
             f"layers, over {len(chosen)} grids"
         )
+        if memory is None and not found.plan.stages:
+            certificate = f"{why_whole(found.setting)}; {certificate}"
         return Patches(**vars(patch_plan(found, setting, plans, certificate)))
 
     def smallest_patches(self, memory: int, at: Mapping[str, int] | None = None) -> Patches:

@@ -100,7 +100,13 @@ def frontier(
             ]
         rest = sum(setting.macs[here:])
         labels[here] = _undominated(label for label in found if label.macs + rest <= most)
-    return tuple(_plan(label) for label in labels[places[-1]])
+    return tuple(_helping(setting, _plan(label)) for label in labels[places[-1]])
+
+
+def _helping(setting: Setting, plan: Plan) -> Plan:
+    """The plan without stages that its peak and MACs do not need: a lower peak in one place may be for nothing in all."""
+    stages = tuple(s for s in plan.stages if max(setting.alive[s.first : s.stop]) > plan.peak)
+    return plan if len(stages) == len(plan.stages) else Plan(plan.peak, plan.macs, stages)
 
 
 def stages_by_end(

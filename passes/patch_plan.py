@@ -126,6 +126,16 @@ def patch_plan(found: Ordered, traced: Setting, frontier: Sequence[Plan], certif
     )
 
 
+def why_whole(setting: Setting) -> str:
+    """What keeps patches from needing less than whole maps, in words."""
+    position = max(range(setting.size), key=setting.alive.__getitem__, default=None)
+    if position is None or setting.start >= setting.alive[position]:
+        return "no patches need less: the inputs alone need as much"
+    node, local = setting.graph.nodes[position], setting.local[position]
+    why = f"cannot be cut: {local}" if isinstance(local, str) else "needs no less in any of these patches"
+    return f"no patches need less: the peak stands at {node.name}, which {why}"
+
+
 def stages_of(setting: Setting, plan: Plan) -> tuple[Stage, ...]:
     """The stages of a plan by name."""
     nodes = setting.graph.nodes

@@ -111,7 +111,11 @@ def small(accounting: str) -> Setting:
 @pytest.mark.parametrize("accounting", ["eager", "inplace", "fused"])
 def test_the_frontier_is_that_of_all_plans(accounting: str) -> None:
     setting, grids = small(accounting), [Grid(2, 2), Grid(3), Grid(4, cached=True)]
-    plans = {(plan.peak, plan.macs) for plan in frontier(setting, grids, overhead=100.0)}
+    found = frontier(setting, grids, overhead=100.0)
+    assert all(
+        max(setting.alive[s.first : s.stop]) > plan.peak for plan in found for s in plan.stages
+    )  # each is needed
+    plans = {(plan.peak, plan.macs) for plan in found}
     everything = plans_by_force(setting, grids)
     best = {(p, m) for p, m in everything if not any(q <= p and n <= m and (q, n) != (p, m) for q, n in everything)}
     assert plans == best
@@ -165,6 +169,20 @@ def test_answers_of_a_cost() -> None:
     with pytest.raises(Infeasible, match="p up to 16"):
         cost.smallest_patches(1000, at)
     assert cost.smallest_patches(found.plain_peak, at).stages == ()
+
+
+def test_why_no_patches_help() -> None:
+    """The peak stands at a call that needs its whole maps: one sentence says so, and no needless stage is run."""
+    graph = fxcost.analyze(MOBILENET).graph
+    stop = next(k for k, node in enumerate(graph.nodes) if node.module == "classifier.1") + 1
+    tail = next(k for k, node in enumerate(graph.nodes) if node.module.startswith("features.18"))
+    entering = graph.nodes[tail].operands[0]
+    value = next(v for v in graph.values() if v.id == entering)
+    cut = replace(graph, nodes=graph.nodes[tail:stop], inputs=(value,), outputs=(graph.nodes[stop - 1].results[0].id,))
+    found = fxcost.analyze(cut).patch({"N": 1, "H": 32, "W": 32})
+    assert found.stages == ()
+    assert found.certificate.startswith("no patches need less: the peak stands at ")
+    assert found.traffic.copied == 0
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(2, 2), (3, 1), (4, 3)])
