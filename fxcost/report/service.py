@@ -183,9 +183,10 @@ def _notes(found: Service) -> Iterator[str]:
     )
     if found.experts is not None:
         expected = float(found.experts.touched(load.batch))
+        reads = "token reads" if load.batch == 1 else "tokens read"
         yield (
             f"Experts: {found.experts.chosen} of {found.experts.each} see a token. With choices equally likely and "
-            f"independent, {load.batch:,} tokens read {expected:.4g} of them in each layer; where decoding turns "
+            f"independent, {load.batch:,} {reads} {expected:.4g} of them in each layer; where decoding turns "
             "compute-bound all are taken to be read."
         )
     yield from found.notes
