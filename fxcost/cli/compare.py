@@ -86,7 +86,7 @@ def compare(
         every = reduce(joint_symbols, map(_sizes, (cost, *beside)))
         wanted = wanted or one_left("a comparison is", every, points, ties)
         point, follows = settled_of(known_here, wanted, points, ties)
-    if len(answers) == 2 or any(symbol.name == wanted for symbol in known_here):
+    if len(answers) <= 2 or any(symbol.name == wanted for symbol in known_here):
         found = cost.compare(second, (metrics[0], metrics[-1]), wanted, point, follows, on)
     if plot is not None and found is None:
         raise SpecError(f"--plot draws the first two models along {wanted}, which neither of them has")

@@ -156,6 +156,13 @@ def test_compare_of_three_models_with_sizes_of_their_own(tmp_path: Path) -> None
     assert "give or tie all but one of H, S" in ran.err
 
 
+def test_a_model_beside_itself() -> None:
+    model = DATA / "resnet18.mlir"
+    ran = run("compare", model, model, "--at", "N=1", "--tie", "W=H")
+    assert (ran.code, ran.err) == (0, "")
+    assert "both need the same macs for H >= 1" in ran.out
+
+
 def test_more_models_need_a_page() -> None:
     model = DATA / "resnet18.mlir"
     ran = run("compare", model, model, "--and", model, "--at", "N=1", "--tie", "W=H")
