@@ -161,6 +161,8 @@ def draw_sweep(tables: Mapping[str, Sweep], sizes: Sequence[str], path: Path) ->
             )
         axes.set_ylabel(f"{metric.name} ({metric.unit})")
     stack[-1].set_xlabel(sizes[0])
+    if len(tables) == 1:  # else the legend says which models these are
+        stack[0].set_title(titled(next(iter(tables))), loc="left", fontsize=11)
     if len(lines) > 1:
         stack[0].legend(frameon=False, fontsize=9)
     save(picture, path)
