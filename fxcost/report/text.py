@@ -344,9 +344,11 @@ def _conventions(summary: Summary) -> str:
         "held": "inputs held by the caller throughout",
         "excluded": "inputs not counted",
     }[summary.options.inputs]
+    eager = " A training step's memory counts for as long as eager torch holds it."
     return (
         "Counting: MACs of convolutions, products and attention, padded taps included; norms, activations and pooling "
         "are other operations. Traffic: bytes of activations read and written and of weights, per operator. Memory: "
-        f"values of the graph in traced order, views share their base, {inputs}, outputs to the end, parameters apart. "
+        f"values of the graph in traced order, views share their base, {inputs}, outputs to the end, parameters apart."
+        f"{eager * bool(summary.training and summary.options.accounting == 'eager')} "
         "KB = 1000 bytes. One node in detail: fxcost explain MODEL -i SPEC NODE."
     )
