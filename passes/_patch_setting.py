@@ -123,7 +123,7 @@ def setting_of(graph: Graph, facts: Facts, point: Mapping[str, int]) -> Setting:
     block_of = {value: i for i, buffer in enumerate(case.buffers) for value in buffer.values}
     base = {v: a.of for v, a in storage.aliases.items() if holds(a.when, point)} | dict(groups.virtual)
     defined = {value.id: k for k, node in enumerate(graph.nodes) for value in node.results}
-    last, maps = last_readers(graph), maps_of(graph)
+    last, maps = last_uses(graph), maps_of(graph)
     rows = facts[Costs].rows
     wanted = [size for kind in maps.values() for size in (*kind.shape[-2:], kind.numel)]
     wanted += [size for row in rows for size in (row.macs, row.read_bytes, row.write_bytes, row.weight_bytes)]
@@ -180,7 +180,7 @@ def maps_of(graph: Graph) -> dict[str, TensorType]:
     return {v.id: v.type for v in graph.values() if isinstance(v.type, TensorType) and v.type.rank >= 2}
 
 
-def last_readers(graph: Graph) -> dict[str, int]:
+def last_uses(graph: Graph) -> dict[str, int]:
     """The last node that reads each value; the number of nodes where it outlives the call."""
     kept = {*graph.outputs, *(value for _, value in graph.updates)}
     return {value: graph.readers[value][-1] for value in graph.readers} | dict.fromkeys(kept, len(graph.nodes))

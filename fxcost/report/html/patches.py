@@ -13,7 +13,7 @@ from typing import Any
 from fxcost.ir.graph import Graph
 from fxcost.ir.predicate import TRUE
 from fxcost.ops.locality import Axis, Local
-from fxcost.passes._patch_setting import bits_of, last_readers, maps_of, windows_of
+from fxcost.passes._patch_setting import bits_of, last_uses, maps_of, windows_of
 from fxcost.passes.buffers import Buffers
 from fxcost.passes.cost import Costs
 from fxcost.passes.fuse import Groups
@@ -135,7 +135,7 @@ def _scene(
             value = base[value][1]
             values(value)
     names = values.things
-    maps, last = maps_of(graph), last_readers(graph)
+    maps, last = maps_of(graph), last_uses(graph)
     defined = {value.id: k for k, node in enumerate(graph.nodes) for value in node.results}
     sizes = [(*maps[v].shape[-2:], maps[v].numel) if v in maps else None for v in names]
     rows, columns, elements = ([-1 if s is None else table(s[i]) for s in sizes] for i in range(3))
