@@ -94,7 +94,7 @@ class ExpertsByExpert(ExpertsStyle):
         experts = chosen.reshape(-1, 1) % module.num_experts  # which of the device's own: any, as far as costs go
         made = plain(rows, experts, torch.ones_like(experts, dtype=rows.dtype))
         back = _exchanged(made, mesh)[torch.argsort(order)]
-        return (back.view(-1, each, width) * weights.unsqueeze(-1)).sum(dim=1)
+        return (back.view(-1, each, width) * weights.unsqueeze(-1)).sum(dim=1).to(tokens.dtype)
 
 
 def _exchanged(rows: torch.Tensor, mesh: DeviceMesh) -> torch.Tensor:

@@ -235,6 +235,14 @@ def test_blocks_that_repeat_are_traced_once(name: str, plan: str, layers: int) -
             assert found["wire_bytes"].symbols == {"N", "S"} or len(ours.symbols) < 2
 
 
+@pytest.mark.slow
+def test_experts_give_back_the_type_they_were_given() -> None:
+    """Routing weights are fp32 in a bf16 model: what the next layer gets, and sends, is bf16 again; two bytes an element."""
+    cost = on_devices(make("mixtral", layers=3).to(torch.bfloat16), "i64[N,S]", 2, plan="expert", pins={"N": 2})
+    assert "2 of 3 blocks were captured" in cost.graph.notes[-1]
+    assert cost.wire_bytes(S=8) == 3 * 2 * (2 * 8 * 2 * 64 * 2) // 2
+
+
 def graphs(cost: fxcost.Cost) -> list[Graph]:
     """The graph and its slices."""
     return [cost.graph, *(variant.graph for variant in cost.variants)]
