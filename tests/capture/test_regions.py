@@ -12,7 +12,7 @@ from tests.support.counter import count
 
 
 class Sound(nn.Module):
-    """A keyword spotter's front: `max_pool1d` compares its length with the traced one, and uses the outcome for nothing."""
+    """A keyword spotter's front that compares the root of its length with a number, and does the same either way."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,7 +27,8 @@ class Sound(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Features of a wave."""
-        found: torch.Tensor = self.layers(x)
+        scaled = x * 2 if x.shape[-1] ** 0.5 > 6 else x * 3
+        found: torch.Tensor = self.layers(scaled)
         return found
 
 
