@@ -52,5 +52,6 @@ def suppressed(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
         low = torch.maximum(corners[position, :2], corners[rest, :2])
         high = torch.minimum(corners[position, 2:], corners[rest, 2:])
         common = (high - low).clamp(min=0).prod(1)
-        alive[rest] &= common / (area[position] + area[rest] - common) <= iou_threshold
+        ratio = common / (area[position] + area[rest] - common)
+        alive[rest] &= ratio.double() <= iou_threshold  # a threshold of 0.3 is no float32, as in torchvision
     return order[alive]
