@@ -17,6 +17,7 @@ from fxcost.ir.graph import Graph, Standing
 from fxcost.ir.predicate import Compare, symbols_of
 from fxcost.ir.symbols import SymbolInfo
 from fxcost.passes.totals import Totals
+from fxcost.pipeline import Options
 from fxcost.query.fitted import Sampled, plans, sampled
 
 SECONDS = 120.0
@@ -72,10 +73,31 @@ def sample(
         for plan in plans(closed, info, roles):
             found = sampled(plan, info, at, far=cost.graph.standing is Standing.NUMERIC)
             if found is not None and "macs" in found.formulas(cost.options):
-                return _opened(cost, closed, found)
+                return _opened(cost, closed, _from_further_below(found, at, cost.options, info))
     except OutOfTime:
         pass
     return cost
+
+
+def _from_further_below(
+    found: Sampled, at: Callable[[Mapping[str, int]], Graph | None], options: Options, info: Mapping[str, SymbolInfo]
+) -> Sampled:
+    """The samples with smaller and smaller ones, as long as the model takes them and every formula gives them, too.
+
+    Small sizes come last: windows and blocks as large as a feature map make formulas of their own there.
+    """
+    names = found.formulas(options).keys()
+    for point in found.below:
+        if any(size < info[name].min for name, size in point.items()):
+            break
+        try:
+            graph = at(point)
+        except OutOfTime:
+            break
+        if graph is None or found.with_held_out(point, graph).formulas(options).keys() != names:
+            break
+        found = found.with_held_out(point, graph)
+    return found
 
 
 def _key(point: Mapping[str, int]) -> tuple[tuple[str, int], ...]:

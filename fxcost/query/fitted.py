@@ -10,7 +10,7 @@ as it was captured, at its one size.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from math import gcd, lcm, prod
 
@@ -82,6 +82,18 @@ class Sampled:
     def names(self) -> frozenset[str]:
         """The symbols that were sampled."""
         return frozenset(axis.name for axis in self.axes)
+
+    @property
+    def below(self) -> Iterator[dict[str, int]]:
+        """Smaller sizes than the grid's, the nearest first; batches stay as small as they are there."""
+        multiples = {axis.name: axis.multiples[0] for axis in self.axes}
+        while any(multiple > 2 for multiple in multiples.values()):
+            multiples = {name: multiple if multiple <= 2 else multiple * 2 // 3 for name, multiple in multiples.items()}
+            yield {axis.name: axis.step * multiples[axis.name] for axis in self.axes}
+
+    def with_held_out(self, point: Mapping[str, int], graph: Graph) -> Sampled:
+        """With one more capture that formulas have to give."""
+        return replace(self, held_out=(*self.held_out, (point, graph)))
 
     @property
     def domain(self) -> tuple[Predicate, ...]:

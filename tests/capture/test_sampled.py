@@ -48,7 +48,7 @@ def test_totals_are_formulas_in_the_length(stepwise: fxcost.Cost) -> None:
     assert set(stepwise.symbols) == {"N", "S"}
     assert not stepwise.fixed_dims
     model = Stepwise().eval()
-    for n, s in ((1, 9), (2, 23), (3, 50)):
+    for n, s in ((1, 9), (2, 23), (3, 50), (1, 2)):
         assert stepwise.macs(N=n, S=s) == counted(model, n, s, 8)
     assert any("not proven" in note for note in stepwise.graph.notes)
 
