@@ -33,10 +33,18 @@ def _written(size: Any) -> Any:
 
 
 # -- pooling -------------------------------------------------------------------------------------------------------
-def _whole_window(rank: int, pool: Callable[[Tensor, int], Tensor]) -> Callable[..., Any]:
-    """Pooling over a window as large as the input: one number is left of every channel."""
+AVERAGE = ("ceil_mode", "count_include_pad", "divisor_override")
+LARGEST = ("dilation", "ceil_mode", "return_indices")
 
-    def pooled(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, **others: Any) -> Any:
+
+def _whole_window(rank: int, pool: Callable[[Tensor, int], Tensor], last: tuple[str, ...]) -> Callable[..., Any]:
+    """Pooling over a window as large as the input: one number is left of every channel.
+
+    `last` names the parameters after the padding, which torch's own modules give by place.
+    """
+
+    def pooled(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, *more: Any, **named: Any) -> Any:
+        others = dict(zip(last, more, strict=False)) | named
         window = tuple(kernel_size) if isinstance(kernel_size, tuple | list) else (kernel_size,) * rank
         plain = padding in (0, (0,) * rank) and others.get("dilation", 1) in (1, (1,) * rank)
         if not _any_symbolic(window) or not plain or others.get("return_indices"):
@@ -117,11 +125,11 @@ def _triangle(upper: bool) -> Callable[..., Any]:
 
 
 RESPELLED: Mapping[Any, Callable[..., Any]] = {
-    functional.avg_pool1d: _whole_window(1, functional.adaptive_avg_pool1d),
-    functional.avg_pool2d: _whole_window(2, functional.adaptive_avg_pool2d),
-    functional.avg_pool3d: _whole_window(3, functional.adaptive_avg_pool3d),
-    functional.max_pool2d: _whole_window(2, functional.adaptive_max_pool2d),
-    functional.max_pool3d: _whole_window(3, functional.adaptive_max_pool3d),
+    functional.avg_pool1d: _whole_window(1, functional.adaptive_avg_pool1d, AVERAGE),
+    functional.avg_pool2d: _whole_window(2, functional.adaptive_avg_pool2d, AVERAGE),
+    functional.avg_pool3d: _whole_window(3, functional.adaptive_avg_pool3d, AVERAGE),
+    functional.max_pool2d: _whole_window(2, functional.adaptive_max_pool2d, LARGEST),
+    functional.max_pool3d: _whole_window(3, functional.adaptive_max_pool3d, LARGEST),
     functional.max_pool1d: _max_pool1d,
     torch.max_pool1d: _max_pool1d,
     functional.adaptive_avg_pool1d: _adaptive_avg_pool1d,
