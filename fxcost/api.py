@@ -186,6 +186,7 @@ def captured(
     `step` asks for a training step and holds its loss, or None, and which parameters are trained; `recorded` for one run
     written down instead of a trace.
     """
+    from fxcost.capture.record import BY_DATA
     from fxcost.lower.model import Training, capture_graph
 
     training = None if step is None else Training(*step)
@@ -201,7 +202,8 @@ def captured(
         source.origins,
     )
     graph = source.graph if source.eager_peak is None else _lived(source.graph, source.eager_peak, check)
-    cost = Cost(graph, options, "inference" if step is None else "training", (), origin)
+    unsure = tuple(note for note in graph.notes if note.startswith(BY_DATA))
+    cost = Cost(graph, options, "inference" if step is None else "training", unsure, origin)
     if not check:
         return cost
 
@@ -343,6 +345,9 @@ def _checked(cost: Cost, count: Callable[[Mapping[str, int]], int]) -> Cost:
     families = {r.rule.family for r in cost.facts[Costs].rows if r.rule is not None and r.macs.constant != 0}
     if not families <= {"conv", "matmul", "attention", "einsum", "recurrent"} or cost.unknown_ops:
         return cost  # torch's counter has no formula for what this model does
+    data = sorted(s.name for s in cost.graph.symbols if s.kind == "data" and s.name in cost.macs.value.symbols)
+    if data:
+        return _noted(cost, f"no self-check: MACs depend on {', '.join(data)}, which only the data decide")
     start = time.process_time()
     points = _other_points(cost.graph)
     if cost.samples is not None:  # a fitted formula is asked where it was not looked at: well beyond its samples

@@ -28,6 +28,7 @@ from torch._dynamo.exc import TorchDynamoException, UserError
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import _pytree as pytree
 
+from fxcost.capture.decided import decisions, lengths_of_tensors
 from fxcost.capture.inputs import classify, dynamic_dims, example_points, own_sizes, tensors, with_hints
 from fxcost.capture.kernels import kernels_unasked
 from fxcost.capture.quiet import muffled
@@ -55,7 +56,8 @@ class Captured:
     """An exported program with the meaning of its sizes.
 
     `bindings` gives the expression for each of torch's own symbols; `fixed` the pinned dimensions with their reasons;
-    `domain` what the placeholders alone already demand (two dimensions equal, a multiple).
+    `domain` what the placeholders alone already demand (two dimensions equal, a multiple). `decided` are relations in
+    torch's symbols that only the data settle, as the trace took them.
     """
 
     program: Any
@@ -66,6 +68,7 @@ class Captured:
     rung: str
     prefix: str = ""
     seconds: Mapping[str, float] = field(default_factory=dict)
+    decided: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -259,7 +262,9 @@ def climb(
             continue
         try:
             with budget(RUNG_SECONDS):
-                captured = _bound(request, _export(request, free, rung), rung)
+                with decisions() as decided:
+                    program = _export(request, free, rung)
+                captured = replace(_bound(request, program, rung), decided=tuple(decided))
                 traced = time.process_time() - start
                 graph = finish(captured)
         except (Exception, OutOfBudget) as error:  # torch.export fails in many types; each sends us one rung down
@@ -328,7 +333,7 @@ def _export(request: Request, free: frozenset[str], rung: Rung) -> Any:
     if shapes is not None:
         shapes = _by_parameter(request.module, shapes)
     opened = sizes_in_tensors(request.module) if rung.open_tensors else nullcontext()
-    with quiet_inference(), steps_skipped(), guard_free(), opened:
+    with quiet_inference(), steps_skipped(), guard_free(), lengths_of_tensors(request.module), opened:
         with request.world():
             args = tensors(request.specs, rung.point, request.device)
         with ExitStack() as stack:

@@ -25,6 +25,10 @@ _DTYPES = {torch_type: dtype for dtype, torch_type in TORCH_DTYPES.items()}
 _DTYPES |= {torch.qint8: DType.I8, torch.quint8: DType.U8, torch.qint32: DType.I32}
 
 
+BY_DATA = "the data decide how much comes out of "
+"""Beginning of the note about a recorded run whose sizes are those of made-up data."""
+
+
 class Recorder(TorchDispatchMode):
     """Collects a node for every dispatched operator."""
 
@@ -39,6 +43,7 @@ class Recorder(TorchDispatchMode):
         self.names: dict[str, int] = {}
         self.packed: dict[str, str] = {}
         self.tracker = tracker
+        self.by_data: dict[str, None] = {}
         self._name_states(model)
         for leaf in pytree.tree_leaves(inputs):
             if isinstance(leaf, torch.Tensor):
@@ -62,6 +67,8 @@ class Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
+        if _decided_by_data(func, args):
+            self.by_data[func._schema.name.replace("::", ".")] = None
         self._note(func, args, kwargs, result)
         return result
 
@@ -170,6 +177,9 @@ def record(model: nn.Module, inputs: Any, name: str, note: str) -> Graph:
     recorder = Recorder(model, inputs, tracker)
     with quiet_inference(), frozen(model), tracker, recorder:
         result = model(*inputs)
+    notes = ["captured: one run recorded, numbers hold at this size alone", note]
+    if recorder.by_data:
+        notes.append(f"{BY_DATA}{', '.join(recorder.by_data)}; it is as large here as made-up data made it")
     outputs = [recorder.ids[id(leaf)] for leaf in pytree.tree_leaves(result) if id(leaf) in recorder.ids]
     return Graph(
         name=name,
@@ -178,8 +188,15 @@ def record(model: nn.Module, inputs: Any, name: str, note: str) -> Graph:
         nodes=tuple(recorder.nodes),
         outputs=tuple(outputs),
         standing=Standing.NUMERIC,
-        notes=("captured: one run recorded, numbers hold at this size alone", note),
+        notes=tuple(notes),
     )
+
+
+def _decided_by_data(func: Any, args: Any) -> bool:
+    """True for an operator whose result is as large as values say."""
+    if func._schema.name == "aten::index":  # by numbers it gives as many as there are numbers
+        return any(isinstance(each, torch.Tensor) and each.dtype in (torch.bool, torch.uint8) for each in args[1])
+    return torch.Tag.dynamic_output_shape in func.tags or func._schema.name == "torchvision::nms"
 
 
 def _type(tensor: torch.Tensor) -> ValueType:

@@ -7,7 +7,7 @@ size arithmetic leaves no nodes behind. Sizes that only the data decides become 
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -426,6 +426,7 @@ class _Lowering:
         environment = shape_env(program)
         if environment is not None:
             self._unified(environment)
+            found += self._decisions()
             for guard in environment.guards:
                 try:
                     read = predicate_from_sympy(guard.expr, self.names)
@@ -445,6 +446,14 @@ class _Lowering:
                 if upper.is_Integer and int(upper) < 2**31:
                     found.append(Compare("<=", value, as_expr(int(upper))))
         return simplify_domain(found, ranges_of(symbols))
+
+    def _decisions(self) -> Iterator[Predicate]:
+        """What the trace took for settled although only the data settle it; noted where no size in the graph shows it."""
+        for relation in self.captured.decided:
+            try:
+                yield predicate_from_sympy(relation, self.names)
+            except Untranslatable:
+                self.notes.append(f"taken as settled, although the data decide: {relation}")
 
     def _held(self, guard: Any, symbols: tuple[SymbolInfo, ...]) -> list[Predicate]:
         """The sizes that a guard is about at what they were traced with: all that is known of where it holds."""
