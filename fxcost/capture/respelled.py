@@ -88,6 +88,38 @@ def _adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Any:
     return functional.adaptive_avg_pool2d(input.unsqueeze(-2), (1, size)).squeeze(-2)
 
 
+# -- padding ------------------------------------------------------------------------------------------------------
+def _pad(input: Tensor, pad: Any, mode: str = "constant", value: Any = None) -> Any:
+    """Up to a multiple of a window: `(-size) % step` as what is missing to `ceil(size / step) * step`.
+
+    The same number; but the padded size is then a multiple that divides without rest, and so are the counts of windows.
+    """
+    sizes = [input.shape[-1 - place // 2] for place in range(len(pad))]
+    amounts = [_missing(amount, size) for amount, size in zip(pad, sizes, strict=True)]
+    if all(new is old for new, old in zip(amounts, pad, strict=True)):
+        return NotImplemented
+    return functional.pad(input, amounts, mode, value)
+
+
+def _missing(amount: Any, size: Any) -> Any:
+    """What `size` lacks of a multiple of k, where `amount` is congruent to -size, modulo k; else `amount` itself."""
+    expression = _written(amount)
+    if not isinstance(amount, torch.SymInt) or not _is_remainder(expression) or not expression.args[1].is_Integer:
+        return amount
+    asked, step = expression.args
+    rest = _written(size)
+    for term in asked.args if asked.is_Add else (asked,):
+        factor, inner = term.as_coeff_Mul()
+        rest += factor * (inner.args[0] if _is_remainder(inner) and inner.args[1] == step else inner)
+    if any(factor % step != 0 for factor in rest.expand().as_coefficients_dict().values()):
+        return amount
+    return (size + int(step) - 1) // int(step) * int(step) - size
+
+
+def _is_remainder(expression: Any) -> bool:
+    return type(expression).__name__ in {"Mod", "PythonMod"}
+
+
 # -- resampling ----------------------------------------------------------------------------------------------------
 def _interpolate(input: Tensor, size: Any = None, scale_factor: Any = None, *more: Any, **others: Any) -> Any:
     """By a factor that a size decides: to the size that torch rounds it to."""
@@ -133,6 +165,7 @@ RESPELLED: Mapping[Any, Callable[..., Any]] = {
     functional.max_pool1d: _max_pool1d,
     torch.max_pool1d: _max_pool1d,
     functional.adaptive_avg_pool1d: _adaptive_avg_pool1d,
+    functional.pad: _pad,
     functional.interpolate: _interpolate,
     functional.one_hot: _one_hot,
     torch.tril_indices: _triangle(upper=False),

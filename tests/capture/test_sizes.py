@@ -183,6 +183,15 @@ RESPELLED: dict[str, tuple[str, Any]] = {
         "N,3,H,W",
         lambda x: functional.avg_pool2d(x, (x.shape[2], x.shape[3]), None, 0, False, True, None),
     ),
+    "padded to whole windows": (
+        "N,3,H,W",
+        lambda x: functional.pad(x, (0, (7 - x.shape[3] % 7) % 7, -x.shape[2] % 4, 0)).unflatten(3, (-1, 7)),
+    ),
+    "padded on both sides": ("N,3,H,W", lambda x: functional.pad(x, ((5 - x.shape[3]) % 5, (2 - x.shape[3] % 4) % 4))),
+    "padded by another remainder": (
+        "N,3,H,W",
+        lambda x: functional.pad(x, (x.shape[3] % 7, (-x.shape[2]) % 5, 1, (3 - x.shape[2] % 7) % 7), value=1.0),
+    ),
     "windows along a row": ("N,3,S", lambda x: functional.max_pool1d(x, 3, 2, padding=1)),
     "windows, and where": ("N,3,S", lambda x: nn.MaxPool1d(3, ceil_mode=True, return_indices=True)(x)),
     "half a row": ("N,3,S", lambda x: functional.adaptive_avg_pool1d(x, x.shape[2] // 2)),
