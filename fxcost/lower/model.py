@@ -27,8 +27,9 @@ from fxcost.capture.record import record
 from fxcost.capture.training import Loss, WithLoss, fake_twin, step_macs, train_only
 from fxcost.capture.twin import ORIGIN, Positional, evaluating, meta_twin, uses_cache
 from fxcost.errors import CaptureError, SpecError
-from fxcost.ir.expr import substitute
+from fxcost.ir.expr import ONE, substitute, symbol
 from fxcost.ir.graph import Graph
+from fxcost.ir.predicate import Compare
 from fxcost.ir.specs import SpecReader, TensorSpec
 from fxcost.ir.symbols import SymbolInfo
 from fxcost.lower.eager import lived
@@ -138,9 +139,22 @@ def capture_graph(
         source = _from_module(model, args, named, symbols, label, progress, rebuild)
     else:
         source = _training_step(model, args, named, symbols, label, progress, training)
+    ones = _held_at_one(source.graph)
+    if ones:
+        again = capture_graph(
+            place, specs, kwargs, name=label, point=point, pins={**(pins or {}), **ones}, training=training,
+            recorded=recorded, progress=progress,
+        )  # fmt: skip
+        fixed = {n: f"{n}=1: the trace holds for this size only" for n in ones}
+        return replace(again, graph=replace(again.graph, fixed={**again.graph.fixed, **fixed}))
     off = uses_cache(model) and given_past(model, named) is None
     notes = (*source.graph.notes, CACHE_OFF) if off else source.graph.notes
     return replace(source, graph=replace(source.graph, notes=notes), seconds={"build": built, **source.seconds})
+
+
+def _held_at_one(graph: Graph) -> dict[str, int]:
+    """Symbols that were traced at one and mean nothing else: as numbers they show which sizes and strides are equal."""
+    return {s.name: 1 for s in graph.symbols if s.hint == 1 and Compare("==", symbol(s.name), ONE) in graph.domain}
 
 
 def read_specs(reader: SpecReader, specs: Any, kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -95,3 +95,12 @@ def test_grad_mode_does_not_matter() -> None:
     with torch.no_grad():
         without = fxcost.analyze(model, "i64[N,S]", check=False)
     assert without.macs.value is fxcost.analyze(model, "i64[N,S]", check=False).macs.value
+
+
+@pytest.mark.parametrize("point", [{"N": 1, "S": 24}, {"N": 1, "S": 1}])
+def test_a_capture_at_sizes_of_one_says_what_the_formulas_say(captured: Any, point: dict[str, int]) -> None:
+    """Nobody can tell whether an answer came from a region's formulas or from a capture at that size."""
+    _, cost = captured
+    again = cost.recapture(point)
+    for name in ("macs", "peak_memory", "activation_bytes", "read_bytes", "write_bytes"):
+        assert again.total(name).at(point) == cost.total(name).at(point), name
