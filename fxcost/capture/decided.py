@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode, ShapeEnv
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode, ShapeEnv, uninteresting_files
 
 NOMINAL = 16
 """How many of everything that only the data decide: few, as of found objects, but neither none nor one."""
@@ -23,7 +23,10 @@ NOMINAL = 16
 
 @contextmanager
 def decisions() -> Iterator[list[Any]]:
-    """Answer such questions inside, and collect the answers as sympy relations that hold."""
+    """Answer such questions inside, and collect the answers as sympy relations that hold.
+
+    Torch notes where a question comes from; this file, through which all of them pass, is no answer to that.
+    """
     found: list[Any] = []
     ask = ShapeEnv.evaluate_expr
 
@@ -39,6 +42,7 @@ def decisions() -> Iterator[list[Any]]:
                 found.append(held)
             return answer
 
+    uninteresting_files().add(__file__)
     setattr(ShapeEnv, "evaluate_expr", evaluate_expr)  # noqa: B010 - a method that callers look up on the class
     try:
         yield found

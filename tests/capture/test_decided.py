@@ -125,3 +125,21 @@ def test_detection_costs_what_its_proposals_cost() -> None:
         macs = counted(model, [torch.randn(3, 320, 480)])
         assert cost.macs.at({regions: seen[-1]}) == macs
     assert len(set(seen)) > 1
+
+
+class Heads(nn.Module):
+    """Attention as GPT-2 writes it: torch's own code asks whether sizes are one, and shapes never depend on the answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.zeros(32, 96)), nn.Parameter(torch.zeros(96))
+
+    def forward(self, x: Tensor) -> Tensor:
+        made = torch.addmm(self.bias, x.view(-1, x.size(-1)), self.weight).view((*x.size()[:-1], 96))
+        query, key, value = (part.view(*part.shape[:-1], 4, 8).transpose(1, 2) for part in made.split(32, dim=2))
+        mixed = (torch.matmul(query, key.transpose(-1, -2)).softmax(-1) @ value).transpose(1, 2)
+        return mixed.reshape(*mixed.shape[:-2], -1).contiguous()
+
+
+def test_where_a_question_comes_from_is_seen_through_the_patch() -> None:
+    assert fxcost.analyze(Heads(), "N,S,32", check=False).graph.domain == ()
