@@ -88,38 +88,6 @@ def _adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Any:
     return functional.adaptive_avg_pool2d(input.unsqueeze(-2), (1, size)).squeeze(-2)
 
 
-# -- padding ------------------------------------------------------------------------------------------------------
-def _pad(input: Tensor, pad: Any, mode: str = "constant", value: Any = None) -> Any:
-    """Up to a multiple of a window: `(-size) % step` as what is missing to `ceil(size / step) * step`.
-
-    The same number; but the padded size is then a multiple that divides without rest, and so are the counts of windows.
-    """
-    sizes = [input.shape[-1 - place // 2] for place in range(len(pad))]
-    amounts = [_missing(amount, size) for amount, size in zip(pad, sizes, strict=True)]
-    if all(new is old for new, old in zip(amounts, pad, strict=True)):
-        return NotImplemented
-    return functional.pad(input, amounts, mode, value)
-
-
-def _missing(amount: Any, size: Any) -> Any:
-    """What `size` lacks of a multiple of k, where `amount` is congruent to -size, modulo k; else `amount` itself."""
-    expression = _written(amount)
-    if not isinstance(amount, torch.SymInt) or not _is_remainder(expression) or not expression.args[1].is_Integer:
-        return amount
-    asked, step = expression.args
-    rest = _written(size)
-    for term in asked.args if asked.is_Add else (asked,):
-        factor, inner = term.as_coeff_Mul()
-        rest += factor * (inner.args[0] if _is_remainder(inner) and inner.args[1] == step else inner)
-    if any(factor % step != 0 for factor in rest.expand().as_coefficients_dict().values()):
-        return amount
-    return (size + int(step) - 1) // int(step) * int(step) - size
-
-
-def _is_remainder(expression: Any) -> bool:
-    return type(expression).__name__ in {"Mod", "PythonMod"}
-
-
 # -- resampling ----------------------------------------------------------------------------------------------------
 def _interpolate(input: Tensor, size: Any = None, scale_factor: Any = None, *more: Any, **others: Any) -> Any:
     """By a factor that a size decides: to the size that torch rounds it to."""
@@ -165,7 +133,6 @@ RESPELLED: Mapping[Any, Callable[..., Any]] = {
     functional.max_pool1d: _max_pool1d,
     torch.max_pool1d: _max_pool1d,
     functional.adaptive_avg_pool1d: _adaptive_avg_pool1d,
-    functional.pad: _pad,
     functional.interpolate: _interpolate,
     functional.one_hot: _one_hot,
     torch.tril_indices: _triangle(upper=False),
@@ -177,8 +144,16 @@ RESPELLED: Mapping[Any, Callable[..., Any]] = {
 # -- arithmetic ----------------------------------------------------------------------------------------------------
 @contextmanager
 def arithmetic_on_sizes() -> Iterator[None]:
-    """`math.sqrt` and `divmod`, which torch has not taught its symbols: they would ask for a plain number."""
+    """Arithmetic of which torch's symbols know less than it takes.
+
+    `math.sqrt` and `divmod` would ask for a plain number. What a size lacks of whole windows, `(k - size % k) % k` or
+    `-size % k`, becomes `ceil(size / k) * k - size`: the same number, but the padded size is then a multiple that divides
+    without rest, and so are the counts of windows.
+    """
     root = math.sqrt
+    symbols: Any = torch.SymInt
+    remainder = symbols.__mod__
+    divided_by: dict[tuple[Any, int], Any] = {}
 
     def sqrt(value: Any) -> Any:
         return torch.sym_sqrt(value) if isinstance(value, Symbolic) else root(value)
@@ -186,10 +161,21 @@ def arithmetic_on_sizes() -> Iterator[None]:
     def divided(self: Any, other: Any) -> Any:
         return self // other, self % other
 
-    symbols: Any = torch.SymInt
-    math.sqrt, symbols.__divmod__ = sqrt, divided
+    def modulo(self: Any, other: Any) -> Any:
+        found = remainder(self, other)
+        if not isinstance(found, torch.SymInt) or not isinstance(other, int) or other < 1:
+            return found
+        size = divided_by.get((other - self.node.expr, other))
+        if size is None and self.node.expr.could_extract_minus_sign():
+            size = -self
+        if size is not None:
+            return (size + other - 1) // other * other - size
+        divided_by[found.node.expr, other] = self
+        return found
+
+    math.sqrt, symbols.__divmod__, symbols.__mod__ = sqrt, divided, modulo
     try:
         yield
     finally:
-        math.sqrt = root
+        math.sqrt, symbols.__mod__ = root, remainder
         del symbols.__divmod__

@@ -138,7 +138,8 @@ class Heads(nn.Module):
         made = torch.addmm(self.bias, x.view(-1, x.size(-1)), self.weight).view((*x.size()[:-1], 96))
         query, key, value = (part.view(*part.shape[:-1], 4, 8).transpose(1, 2) for part in made.split(32, dim=2))
         mixed = (torch.matmul(query, key.transpose(-1, -2)).softmax(-1) @ value).transpose(1, 2)
-        return mixed.reshape(*mixed.shape[:-2], -1).contiguous()
+        joined: Tensor = mixed.reshape(*mixed.shape[:-2], -1).contiguous()
+        return joined
 
 
 def test_where_a_question_comes_from_is_seen_through_the_patch() -> None:
