@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 from fxcost.errors import SpecError
-from fxcost.ir.expr import Expr, symbol
+from fxcost.ir.expr import DATA_PREFIX, Expr, symbol
 from fxcost.ir.reader import parse_expr
 from fxcost.ir.symbols import SymbolInfo
 from fxcost.ir.types import DType
@@ -267,7 +267,8 @@ def parse_point(text: str) -> dict[str, int]:
     """Read `N=1,H=224,W=224`; raises SpecError saying which part is wrong."""
     point: dict[str, int] = {}
     for name, value in _assignments(text, "--at", "NAME=NUMBER, for example N=1,H=224"):
-        if not value.isascii() or not value.isdecimal() or len(value) > MAX_DIGITS or int(value) < 1:
+        least = 0 if name.startswith(DATA_PREFIX) else 1  # data may find nothing
+        if not value.isascii() or not value.isdecimal() or len(value) > MAX_DIGITS or int(value) < least:
             raise SpecError(
                 f"--at {_quoted(text)}: {name}={_quoted(value)} is not a positive number of up to {MAX_DIGITS} digits"
             )

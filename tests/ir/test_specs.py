@@ -148,6 +148,7 @@ def test_inputs_by_name_are_told_from_sizes() -> None:
 
 def test_points() -> None:
     assert parse_point("N=1, H = 224,W=999999999999999999") == {"N": 1, "H": 224, "W": 10**18 - 1}
+    assert parse_point("N=1,data_0=0") == {"N": 1, "data_0": 0}
 
 
 @given(
