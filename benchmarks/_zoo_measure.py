@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import fxcost
 from benchmarks._zoo_subjects import Inputs, Settled, Subject, settled
 from fxcost.capture.inputs import classify, dynamic_dims, tensors
-from fxcost.capture.ladder import OutOfBudget, Request, as_traced, budget, first_line, probe, quiet_inference
+from fxcost.capture.ladder import OutOfBudget, Request, as_traced, budget, first_line, probe, quiet_inference, run_eager
 from fxcost.capture.loaders import build
 from fxcost.capture.twin import Positional, evaluating, frozen, meta_twin
 from fxcost.errors import CaptureError, FxcostError, ModelError, OutsideDomain
@@ -104,13 +104,25 @@ def _elements(model: nn.Module) -> int:
 
 
 def _accepted(model: nn.Module, candidates: tuple[Inputs, ...], device: str) -> Inputs | None:
-    """The first inputs that the model runs with; a single candidate is taken as it is."""
+    """The first inputs that the model runs with at twice their size as well, else the first that it runs with.
+
+    A single candidate is taken as it is.
+    """
     if len(candidates) == 1:
         return candidates[0]
+    fallback = None
     for each in candidates:
-        if probe(request_for(model, each, device)).point is not None:
-            return each
-    return None
+        request = request_for(model, each, device)
+        point = probe(request).point
+        if point is None:
+            continue
+        try:
+            run_eager(request, {name: 2 * size for name, size in point.items()})
+        except Exception:  # a model of fixed sizes, or inputs that it takes for something else
+            fallback = fallback or each
+            continue
+        return each
+    return fallback
 
 
 def request_for(model: nn.Module, inputs: Inputs, device: str) -> Request:
@@ -165,8 +177,11 @@ def _compared(found: Settled, model: nn.Module, inputs: Inputs, cost: fxcost.Cos
             outside += 1
             last = str(error)[:150]
             continue
-        except ModelError as error:  # what only the data decides is in it
+        except ModelError as error:  # it has no value there
             last = str(error)[:150]
+            continue
+        if not isinstance(expected, int):
+            last = f"only the data decide what is left of {expected}"[:150]
             continue
         try:
             counted = independent(found, request, inputs, sizes)
@@ -212,6 +227,12 @@ def other_points(request: Request, cost: fxcost.Cost) -> Iterator[dict[str, int]
             size += info.multiple_of * (size == info.hint)
             point[name] = size + 3 * (len(point) if roles.get(name) == "sequence" else 0)
         yield point
+    for batch, times, more in ((1, 2, 0), (3, 3, 0), (2, 1, 1)):  # where only sizes much like the traced ones will do
+        yield {
+            name: batch if roles.get(name) == "batch" else times * (info.hint or 1) + more * info.multiple_of
+            for name, info in cost.symbols.items()
+            if info.kind != "data"
+        }
 
 
 def independent(found: Settled, request: Request, inputs: Inputs, sizes: Mapping[str, int]) -> Counted:
@@ -240,6 +261,7 @@ def _run(request: Request, sizes: Mapping[str, int], how: str) -> Counted:
         if how == "fake":
             stack.enter_context(as_traced())
         given = tensors(request.specs, sizes, request.device)
+        stack.enter_context(request.knowing(given))
         torch_counter = stack.enter_context(FlopCounterMode(display=False))
         ours = stack.enter_context(MacCounter())
         request.module(*given)

@@ -250,7 +250,7 @@ def _verified(cost: Cost, capture: Callable[[Mapping[str, int]], Source], progre
             continue
         for at in (rest, dict.fromkeys(rest, 3)):
             if any(
-                evaluate(v, {**at, **pins}) != evaluate(special[n], at)
+                evaluate(v, {**at, **pins}) != evaluate(special[n], {**cost.graph.pinned, **at})
                 for n, v in _all_totals(cost.graph, cost.options).items()
             ):
                 return cost

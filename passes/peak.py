@@ -12,6 +12,7 @@ from itertools import product
 
 import numpy as np
 
+from fxcost.errors import ModelError
 from fxcost.ir.domain import ranges_within
 from fxcost.ir.evaluate import compiled
 from fxcost.ir.expr import ONE, ZERO, Expr, Monomial, Range, bounds_of, maximum, substitute, total
@@ -69,7 +70,10 @@ def _agrees(when: Predicate, value: Expr, generic: Expr) -> bool:
     if value is generic:
         return True
     at = _forced(when)
-    return bool(at) and substitute(value, at) is substitute(generic, at)
+    try:
+        return bool(at) and substitute(value, at) is substitute(generic, at)
+    except ModelError:  # a division by zero: the formula has no value there in any case
+        return True
 
 
 def _forced(when: Predicate) -> dict[str, int]:
@@ -156,7 +160,10 @@ def _split_by_sample(values: list[Expr], ranges: Mapping[str, Range]) -> tuple[l
     else:
         points = product(*axes)
     for point in points:
-        results = at(*point)
+        try:
+            results = at(*point)
+        except ZeroDivisionError:  # `S//(S//128)` has no value at small sizes, which the domain excludes
+            continue
         best = max(range(len(results)), key=results.__getitem__)
         wins[best] = wins.get(best, 0) + 1
     order = sorted(wins, key=lambda i: (-wins[i], i))

@@ -7,14 +7,10 @@ may go another way, so the formulas do not hold there.
 
 from __future__ import annotations
 
-import builtins
-import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
-from torch import nn
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode, ShapeEnv, uninteresting_files
 
 NOMINAL = 16
@@ -60,24 +56,3 @@ def _nominally(environment: Any, question: Any) -> Any:
         return None
     answer = question.subs({each: sizes.get(each, NOMINAL) for each in question.free_symbols})
     return answer if answer.is_Boolean else None
-
-
-@contextmanager
-def lengths_of_tensors(model: nn.Module) -> Iterator[None]:
-    """`len(tensor)` gives the size as it is in the code of the model's own modules; Python's makes it a plain number."""
-    places: list[dict[str, Any]] = []
-    for module in model.modules():
-        code = inspect.unwrap(type(module).forward)
-        names = getattr(code, "__globals__", None)
-        if isinstance(names, dict) and "len" not in names and not str(names.get("__name__")).startswith("torch."):
-            names["len"] = _length
-            places.append(names)
-    try:
-        yield
-    finally:
-        for names in places:
-            del names["len"]
-
-
-def _length(of: Any) -> Any:
-    return of.shape[0] if isinstance(of, torch.Tensor) and of.dim() else builtins.len(of)

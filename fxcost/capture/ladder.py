@@ -25,17 +25,20 @@ from typing import Any
 import torch
 from torch import nn
 from torch._dynamo.exc import TorchDynamoException, UserError
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode, ShapeEnv
 from torch.utils import _pytree as pytree
 
-from fxcost.capture.decided import decisions, lengths_of_tensors
+from fxcost.capture.decided import decisions
 from fxcost.capture.inputs import classify, dynamic_dims, example_points, own_sizes, tensors, with_hints
 from fxcost.capture.kernels import kernels_unasked
+from fxcost.capture.numbers import INTEGERS, LENGTHS, spelled
 from fxcost.capture.quiet import muffled
 from fxcost.capture.recurrence import StepsAtOnce, steps_skipped
 from fxcost.capture.shortcuts import shortcuts
 from fxcost.capture.sizes import sizes_in_tensors
 from fxcost.capture.twin import frozen
+from fxcost.capture.values import followed, has_values, values_followed
 from fxcost.ir.expr import Expr, const, floordiv, mod, substitute
 from fxcost.ir.graph import Graph
 from fxcost.ir.predicate import Compare, Predicate, replace_symbols
@@ -83,6 +86,15 @@ class Request:
     fakes: FakeTensorMode | None = None
     """Training: the mode that the module's tensors belong to; gradients are on then."""
 
+    @property
+    def follows_values(self) -> bool:
+        """Whether there are values to know where tensors have none."""
+        return self.device == "meta" and has_values(self.specs)
+
+    def knowing(self, given: Any) -> AbstractContextManager[None]:
+        """Where the values of integer inputs are known although they run on `given` tensors that have none."""
+        return followed(self.specs, given) if self.follows_values else nullcontext()
+
     @contextmanager
     def world(self) -> Iterator[None]:
         """Where inputs are made and the module runs."""
@@ -116,29 +128,41 @@ def run_eager(
     the question.
     """
     held = frozen(request.module) if request.fakes is None else nullcontext()
+
+    def run() -> None:
+        given = tensors(request.specs, point, request.device)
+        with request.knowing(given):
+            request.module(*given)
+
     with quiet_inference(), held, request.world(), StepsAtOnce():
         try:
             with watching() as watched:
-                request.module(*tensors(request.specs, point, request.device))
+                run()
         except Exception as error:
             if request.device != "meta" or not any(phrase in str(error) for phrase in _METAS_OWN):
                 raise
             with as_traced(), watching() as watched:
-                request.module(*tensors(request.specs, point, request.device))
+                run()
     return watched
 
 
-_METAS_OWN = ("meta tensor", "Expected inputs of BF16 type")
+_METAS_OWN = ("meta tensor", "register_meta function", "Expected inputs of BF16 type")
 """Complaints of meta tensors, not of the model: no value to read, an operator stricter than on any real device."""
+
+_OF_DATA = (DataDependentOutputException, DynamicOutputShapeException, GuardOnDataDependentSymNode)
+"""Where a run without values ends that needs one."""
 
 
 @contextmanager
-def as_traced() -> Iterator[None]:
-    """Fake tensors, and torch saying that it exports: what a model's code asks to leave out checks of values."""
+def as_traced(shapes: ShapeEnv | None = None) -> Iterator[None]:
+    """Fake tensors, and torch saying that it exports: what a model's code asks to leave out checks of values.
+
+    With an environment for `shapes`, sizes that only the data decide are symbols of it.
+    """
     kept = torch.compiler._is_compiling_flag, torch.compiler._is_exporting_flag
     torch.compiler._is_compiling_flag = torch.compiler._is_exporting_flag = True
     try:
-        with FakeTensorMode(allow_non_fake_inputs=True):
+        with FakeTensorMode(allow_non_fake_inputs=True, shape_env=shapes):
             yield
     finally:
         torch.compiler._is_compiling_flag, torch.compiler._is_exporting_flag = kept
@@ -169,7 +193,7 @@ def probe(request: Request) -> Probed:
             base = point
             break
         error = error or failure
-        if tried >= PROBES:
+        if tried >= PROBES or failure.startswith(tuple(each.__name__ for each in _OF_DATA)):  # no other size helps
             break
     if base is None:
         return Probed(None, {}, time.process_time() - start, error)
@@ -217,7 +241,19 @@ def _moved(
 
 def _failure(request: Request, point: Mapping[str, int]) -> str | None:
     try:
-        run_eager(request, point)
+        try:
+            run_eager(request, point)
+        except _OF_DATA as error:
+            if request.device != "meta" or request.fakes is not None:
+                raise
+            # Without values: what only the data decide is left open, as in a trace.
+            with quiet_inference(), as_traced(ShapeEnv()), decisions():
+                given = tensors(request.specs, point, request.device)
+                try:
+                    with request.knowing(given):
+                        request.module(*given)
+                except _OF_DATA:
+                    raise error from None
     except Exception as error:  # the model is the user's: any error means that it refuses this size
         return first_line(error)
     return None
@@ -233,8 +269,8 @@ def first_line(error: BaseException) -> str:
 class Rung:
     """One attempt: which symbols are fixed and why, the sizes to trace at, what spatial sizes are multiples of.
 
-    `open_tensors`: sizes that the model's code puts into tensors stay symbols there. What is read back from such a
-    tensor is data then, which some models cannot be traced with.
+    `open_tensors`: sizes that the model's code puts into tensors, or makes an `int` of, stay symbols there. What is read
+    back from such a tensor is data then, which some models cannot be traced with.
     """
 
     label: str
@@ -333,16 +369,19 @@ def _export(request: Request, free: frozenset[str], rung: Rung) -> Any:
     if shapes is not None:
         shapes = _by_parameter(request.module, shapes)
     opened = sizes_in_tensors(request.module) if rung.open_tensors else nullcontext()
-    with quiet_inference(), steps_skipped(), guard_free(), lengths_of_tensors(request.module), opened:
+    numbers = {**LENGTHS, **(INTEGERS if rung.open_tensors else {})}
+    with quiet_inference(), steps_skipped(), guard_free(), spelled(request.module, numbers), opened:
         with request.world():
             args = tensors(request.specs, rung.point, request.device)
         with ExitStack() as stack:
             for entered in () if request.fakes is None else (torch.enable_grad(), kernels_unasked()):
                 stack.enter_context(entered)
             export = partial(torch.export.export, request.module, args, dynamic_shapes=shapes, strict=False)
+            if request.follows_values:
+                stack.enter_context(values_followed(request.module, request.specs))
             if request.fakes is None:
                 try:
-                    with shortcuts():
+                    with nullcontext() if request.follows_values else shortcuts():
                         return export()
                 except TorchDynamoException as error:
                     if isinstance(error, UserError):

@@ -179,3 +179,20 @@ def arithmetic_on_sizes() -> Iterator[None]:
     finally:
         math.sqrt, symbols.__mod__ = root, remainder
         del symbols.__divmod__
+
+
+@contextmanager
+def plain_flags() -> Iterator[None]:
+    """`is_causal=length > 1` is settled before attention is called: torch takes a plain flag there and nothing else."""
+    attention = functional.scaled_dot_product_attention
+
+    def with_flag(*args: Any, **kwargs: Any) -> Any:
+        if isinstance(kwargs.get("is_causal"), torch.SymBool):
+            kwargs["is_causal"] = bool(kwargs["is_causal"])
+        return attention(*args, **kwargs)
+
+    functional.scaled_dot_product_attention = with_flag
+    try:
+        yield
+    finally:
+        functional.scaled_dot_product_attention = attention

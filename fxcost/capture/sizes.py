@@ -19,7 +19,8 @@ from torch._decomp import decomposition_table
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from fxcost.capture.respelled import RESPELLED, arithmetic_on_sizes
+from fxcost.capture.batched import batched_at_once
+from fxcost.capture.respelled import RESPELLED, arithmetic_on_sizes, plain_flags
 from fxcost.capture.twin import opened
 
 
@@ -60,7 +61,7 @@ def sizes_in_tensors(model: nn.Module) -> Iterator[None]:
 
     @wraps(forward)
     def inside(*args: Any, **kwargs: Any) -> Any:
-        with SizesInTensors(), arithmetic_on_sizes():
+        with SizesInTensors(), arithmetic_on_sizes(), plain_flags(), batched_at_once():
             return opened(forward(*args, **kwargs))
 
     before = model.__dict__.get("forward")

@@ -463,7 +463,21 @@ def _sole_atom(value: Expr) -> Atom | None:
 
 
 def _beats(kind: str, winner: Expr, loser: Expr) -> bool:
-    return is_nonnegative(winner - loser if kind == "max" else loser - winner)
+    gap = winner - loser if kind == "max" else loser - winner
+    return is_nonnegative(gap) or is_nonnegative(_without_rounding(gap))
+
+
+def _without_rounding(value: Expr) -> Expr:
+    """No larger than `value`, and without quotients: `x - 4*(x//4)` becomes `x - x`, `4*((x + 3)//4)` becomes `x`."""
+    lower = value
+    for monomial, factor in value.terms.items():
+        if len(monomial) == 1 and monomial[0][0].kind == "floordiv" and monomial[0][1] == 1:
+            dividend, divisor = monomial[0][0].args
+            by = divisor.constant
+            if by is not None and factor % by == 0:
+                least = dividend if factor < 0 else dividend - (by - 1)
+                lower = lower + _intern({monomial: -factor}) + least * (factor // by)
+    return lower
 
 
 def common_factor(values: list[Expr]) -> Expr:

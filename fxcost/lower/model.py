@@ -367,7 +367,8 @@ def _recorded(request: Request, label: str, failure: str, probed: Probed | None 
     try:
         with quiet_inference():
             inputs = tensors(request.specs, probed.point, request.device)
-            graph = record(request.module, inputs, label, f"torch.export: {failure}")
+            with request.knowing(inputs):
+                graph = record(request.module, inputs, label, f"torch.export: {failure}")
     except Exception as error:  # the model is the user's; whatever it raises is the answer
         raise CaptureError(
             f"{label}: torch.export failed ({failure}), and recording a run raised {first_line(error)}"

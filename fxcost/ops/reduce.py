@@ -9,6 +9,7 @@ from fxcost.ops.registry import Call, OpCost, rule
 
 _TABLE: dict[str, tuple[int, str]] = {
     "sum mean nansum nanmean prod amax amin aminmax max min argmax argmin any all count_nonzero trace": (1, "one pass"),
+    "_is_all_true _is_any_true": (1, "one pass"),
     "cumsum cumprod cummax cummin": (1, "one running operation"),
     "var std var_mean std_mean": (
         arithmetic.MEAN_AND_VARIANCE,

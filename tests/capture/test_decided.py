@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import fxcost
-from fxcost.capture.decided import decisions, lengths_of_tensors
+from fxcost.capture.decided import decisions
+from fxcost.capture.numbers import LENGTHS, spelled
 
 
 class Found(nn.Module):
@@ -96,7 +97,7 @@ def test_what_is_patched_for_a_trace_is_as_it_was_afterwards() -> None:
     from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
     before = ShapeEnv.evaluate_expr
-    with suppress(RuntimeError), decisions() as found, lengths_of_tensors(ByLength()):
+    with suppress(RuntimeError), decisions() as found, spelled(ByLength(), LENGTHS):
         assert globals()["len"] is not builtins.len
         assert len(torch.zeros(3, 4)) == 3
         assert len([1, 2]) == 2
