@@ -359,12 +359,12 @@ def _checked(cost: Cost, count: Callable[[Mapping[str, int]], int]) -> Cost:
             continue
         seconds = {**cost.origin.seconds, "check": time.process_time() - start}
         origin = replace(cost.origin, seconds=seconds)
-        where = ", ".join(f"{n}={v}" for n, v in point.items())
+        where = " at " + ", ".join(f"{n}={v}" for n, v in point.items()) if point else ""
         if counted == expected:
-            note = f"self-check at {where}: equal to torch's count of an eager run"
+            note = f"self-check{where}: equal to torch's count of an eager run"
             return replace(_noted(cost, note), origin=origin)
         note = (
-            f"self-check at {where}: the formula gives {expected:,} MACs, an eager run {counted:,}; "
+            f"self-check{where}: the formula gives {expected:,} MACs, an eager run {counted:,}; "
             "treat totals as lower bounds"
         )
         cost = _noted(cost, note)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import wraps
 from typing import Any
 
 import torch
@@ -21,7 +20,7 @@ from torch.utils import _pytree as pytree
 
 from fxcost.capture.batched import batched_at_once
 from fxcost.capture.respelled import RESPELLED, arithmetic_on_sizes, plain_flags
-from fxcost.capture.twin import opened
+from fxcost.capture.twin import forwarding, opened
 
 
 class SizesInTensors(TorchFunctionMode):
@@ -57,24 +56,18 @@ def sizes_in_tensors(model: nn.Module) -> Iterator[None]:
 
     Objects that the model returns come out as the tensors that they hold.
     """
-    forward = model.forward
 
-    @wraps(forward)
-    def inside(*args: Any, **kwargs: Any) -> Any:
+    def call(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         with SizesInTensors(), arithmetic_on_sizes(), plain_flags(), batched_at_once():
             return opened(forward(*args, **kwargs))
 
-    before = model.__dict__.get("forward")
     decomposed = decomposition_table[_GRID]
-    model.forward = inside
     decomposition_table[_GRID] = _grid
     try:
-        yield
+        with forwarding(model, call):
+            yield
     finally:
         decomposition_table[_GRID] = decomposed
-        del model.forward
-        if before is not None:
-            model.forward = before
 
 
 _GRID = torch.ops.aten.affine_grid_generator.default

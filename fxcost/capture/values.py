@@ -8,8 +8,7 @@ numbers went into is computed beside the trace, for real.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import wraps
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -20,6 +19,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
+
+from fxcost.capture.twin import forwarding
 
 LIMIT = 1 << 16
 """Elements up to which a value is computed."""
@@ -156,21 +157,11 @@ def followed(specs: Any, given: Any) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def values_followed(model: nn.Module, specs: Any) -> Iterator[None]:
+def values_followed(model: nn.Module, specs: Any) -> AbstractContextManager[None]:
     """The same while the model's `forward` is traced."""
-    forward = model.forward
 
-    @wraps(forward)
-    def inside(*args: Any, **kwargs: Any) -> Any:
+    def call(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         with followed(specs, (args, kwargs)):
             return forward(*args, **kwargs)
 
-    before = model.__dict__.get("forward")
-    model.forward = inside
-    try:
-        yield
-    finally:
-        del model.forward
-        if before is not None:
-            model.forward = before
+    return forwarding(model, call)

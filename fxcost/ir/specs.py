@@ -1,7 +1,8 @@
 """Input specs: `"N,3,H,W"`, `"i64[N,S]"`, `"H=32..4096"` and nested structures, read without evaluating anything.
 
 spec   ::= dims | tensor | group
-tensor ::= dtype '[' dims ']'                      f32 by default
+tensor ::= dtype '[' dims ']' [values]             f32 by default
+values ::= '{' INT, ... '}'                        of an integer tensor, row by row: what it says about sizes is then known
 group  ::= '[' item, ... ']' | '(' item, ... ')'   a list or a tuple of inputs
 item   ::= (tensor | group) ['*' INT]              repeated
 dims   ::= dim, ...
@@ -34,6 +35,7 @@ _TENSOR = re.compile(r"\s*([a-z]+[0-9a-z]*)\s*\[")
 _RANGE = re.compile(r"([0-9]*)\s*\.\.\s*([0-9]*)")
 _MULTIPLE = re.compile(r"([0-9]+)\s*\*\s*([A-Za-z_][A-Za-z0-9_]*)")
 _REPEAT = re.compile(r"\s*\*\s*([0-9]+)")
+_VALUE = re.compile(rf"-?[0-9]{{1,{MAX_DIGITS}}}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DECLARATION = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(=([0-9]*\.\.[0-9]*|[0-9]+\*[A-Za-z_][A-Za-z0-9_]*))?(@[0-9]+)?")
 _NAMED = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(?=[a-z]+[0-9a-z]*\s*\[|[\[(])")
@@ -42,10 +44,11 @@ _RESERVED = frozenset({"max", "min", "ceildiv", "all", "any"})
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """One input tensor: element type and sizes."""
+    """One input tensor: element type and sizes; for integers that are known, every element row by row."""
 
     dtype: DType
     shape: tuple[Expr, ...]
+    values: tuple[int, ...] = ()
 
 
 @dataclass
@@ -91,7 +94,8 @@ class SpecReader:
             end = text.find("]", found.end())
             if end < 0:
                 _wrong(text, "a '[' is never closed; expected ']'", at)
-            return TensorSpec(_dtype(found[1], text), self._dims(text[found.end() : end], text)), end + 1
+            tensor = TensorSpec(_dtype(found[1], text), self._dims(text[found.end() : end], text))
+            return _with_values(tensor, text, end + 1)
         at = _blanks(text, at)
         if at >= len(text) or text[at] not in "[(":
             _wrong(text, "expected a tensor such as f32[N,S], or a bracket", at)
@@ -203,6 +207,35 @@ class SpecReader:
         if info.hint not in {None, hint}:
             _wrong(whole, f"two sizes to trace with: {name}@{info.hint} and {name}@{hint}")
         self.symbols[name] = replace(info, hint=hint)
+
+
+def _with_values(tensor: TensorSpec, text: str, at: int) -> tuple[TensorSpec, int]:
+    """The tensor with the values that follow it in braces, if any, and where it ends."""
+    start = _blanks(text, at)
+    if start >= len(text) or text[start] != "{":
+        return tensor, at
+    end = text.find("}", start)
+    if end < 0:
+        _wrong(text, "a '{' is never closed; expected '}'", start)
+    if not tensor.dtype.is_whole:
+        _wrong(text, f"values in braces are for integers and truth values, not for {tensor.dtype.short}", start)
+    count = 1
+    for size in tensor.shape:
+        if size.constant is None:
+            _wrong(text, f"a tensor with values has numbers for sizes, found {size}", start)
+        count *= size.constant
+    parts = [part.strip() for part in text[start + 1 : end].split(",")]
+    if count > MAX_ITEMS:
+        _wrong(text, f"more than {MAX_ITEMS:,} values", start)
+    if len(parts) != count:
+        _wrong(text, f"found {len(parts):,} values, expected {count:,}", start)
+    wrong = next((part for part in parts if not _VALUE.fullmatch(part)), None)
+    if wrong is not None:
+        _wrong(text, f"found {_quoted(wrong)}, expected an integer of up to {MAX_DIGITS} digits", start)
+    values = tuple(int(part) for part in parts)
+    if tensor.dtype is DType.BOOL and not set(values) <= {0, 1}:
+        _wrong(text, "truth values are 0 or 1", start)
+    return replace(tensor, values=values), end + 1
 
 
 def _wrong(text: str, message: str, at: int | None = None) -> NoReturn:

@@ -57,6 +57,11 @@ class DType(Enum):
         """True for real floating types, the ones that a deployment may narrow to int8."""
         return self.value[3] == "float"
 
+    @property
+    def is_whole(self) -> bool:
+        """True for integers and truth values."""
+        return self.value[3] in ("int", "bool")
+
     @classmethod
     def of(cls, short: str) -> DType:
         """Return the type called `short`; raises SpecError naming the nearest known ones."""

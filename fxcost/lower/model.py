@@ -19,7 +19,7 @@ from torch.utils import _pytree as pytree
 
 from fxcost.capture.count import eager_macs
 from fxcost.capture.eager_step import eager_step
-from fxcost.capture.inputs import check_hints, classify, tensors
+from fxcost.capture.inputs import TORCH_DTYPES, check_hints, classify, tensors
 from fxcost.capture.ladder import Captured, Probed, Request, climb, first_line, probe, quiet_inference
 from fxcost.capture.loaders import MAX_REAL_ELEMENTS, load_model
 from fxcost.capture.past import given_past
@@ -181,9 +181,20 @@ def substituted(specs: Any, values: Mapping[str, Any]) -> Any:
     return pytree.tree_map(put, specs)
 
 
+def _valued(text: str, spec: TensorSpec) -> Any:
+    """A tensor where the spec gives its values."""
+    if not spec.values:
+        return spec
+    try:
+        flat = torch.tensor(spec.values, dtype=TORCH_DTYPES[spec.dtype])
+    except (RuntimeError, OverflowError):
+        raise SpecError(f"input spec {text!r}: a value does not fit {spec.dtype.short}") from None
+    return flat.reshape([size.constant or 1 for size in spec.shape])
+
+
 def _read(reader: SpecReader, item: Any) -> Any:
     if isinstance(item, str):
-        return reader.read(item)
+        return pytree.tree_map_only(TensorSpec, partial(_valued, item), reader.read(item))
     if isinstance(item, list | tuple):
         return type(item)(_read(reader, part) for part in item)
     if isinstance(item, torch.Tensor | bool | int | float | TensorSpec) or item is None:

@@ -79,3 +79,11 @@ def test_given_values_are_not_changed() -> None:
     cost = fxcost.analyze(Counting(), ("N,8", steps))
     assert cost.output_bytes(N=5) == 4 * 3 * 5 * 8
     assert steps.tolist() == [2]
+
+
+def test_a_spec_may_give_the_values() -> None:
+    by_text = fxcost.analyze(Packed(), ("17,8", "i64[2,2]{3,4,1,5}"))
+    by_tensor = fxcost.analyze(Packed(), ("17,8", torch.tensor([[3, 4], [1, 5]])))
+    assert by_text.quantities == by_tensor.quantities
+    with pytest.raises(fxcost.errors.SpecError, match="a value does not fit i8"):
+        fxcost.analyze(Packed(), ("17,8", "i8[1,2]{3,400}"))

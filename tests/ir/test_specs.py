@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fxcost.errors import SpecError
-from fxcost.ir.expr import symbol
+from fxcost.ir.expr import const, symbol
 from fxcost.ir.specs import SpecReader, TensorSpec, parse_point, parse_ties, split_named
 from fxcost.ir.symbols import SymbolInfo
 from fxcost.ir.types import DType
@@ -136,6 +138,29 @@ def test_structures_of_any_size(depth: int, count: int) -> None:
 
 
 # -- the command line ----------------------------------------------------------------------------------------------
+def test_integers_may_have_values() -> None:
+    assert tensor("i64[1,3]{1, 16,-2}") == TensorSpec(DType.I64, (const(1), const(3)), (1, 16, -2))
+    assert SpecReader().read("[i32[2]{1,2}*2]") == [TensorSpec(DType.I32, (const(2),), (1, 2))] * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("f32[2]{1,2}", "values in braces are for integers and truth values, not for f32"),
+        ("i64[N]{1}", "a tensor with values has numbers for sizes, found N"),
+        ("i64[3]{1,2}", "found 2 values, expected 3"),
+        ("i64[2]{1,x}", "found 'x', expected an integer"),
+        ("i64[2]{1,2", "a '{' is never closed"),
+        ("bool[2]{0,2}", "truth values are 0 or 1"),
+        ("i64[20000]{1}", "more than 10,000 values"),
+        ("i64[1]{1}{2}", "after a complete spec"),
+    ],
+)
+def test_wrong_values_are_refused(text: str, complaint: str) -> None:
+    with pytest.raises(SpecError, match=re.escape(complaint)):
+        SpecReader().read(text)
+
+
 def test_inputs_by_name_are_told_from_sizes() -> None:
     texts = ["N,3,H=32..64,W", "mask=i64[N,S+1]", "H=32..64", " cache = [f32[N]*3]", "pair=(f32[N])", "i64[N,S]"]
     assert split_named(texts) == (
