@@ -147,8 +147,9 @@ LEFT_OPEN: dict[str, Any] = {
 CORRECTED: dict[str, dict[str, Any]] = {
     **{
         kind: {"rope_parameters": {"rope_theta": 10000.0, "rope_type": "default", "partial_rotary_factor": 0.5}}
-        for kind in ("glm4v_text", "glm4v_moe_text", "glm_image_text", "glm46v_text", "glmga_text")
+        for kind in ("glm4v_text", "glm_image_text")
     },
+    "glm4v_moe_text": {"head_dim": 128},
     "cohere_compass_text": {"rope_parameters": {"full_attention": {"rope_theta": 10000.0, "rope_type": "default"}}},
     "esm": {"vocab_size": 33, "pad_token_id": 1, "mask_token_id": 32},
     "gemma3n_text": {"num_kv_shared_layers": 0},
@@ -291,7 +292,7 @@ def _spellings(config: Any, takes: Iterable[str]) -> dict[str, tuple[Any, ...]]:
         ),
         "pixel_values_videos": (f"N,{frames},{channels},H,W",),
         "input_values": ("N,S", "N,1,S", f"N,S,{mels}", f"N,1024,{mels}"),
-        "input_features": (f"N,{mels},S", f"N,S,{mels}", f"N,{mels},3000", f"N,1,1001,{mels}"),
+        "input_features": (f"N,{mels},S", f"N,S,{mels}", "N,S,128", "N,S,560", f"N,{mels},3000", f"N,1,1001,{mels}"),
         "past_values": (f"N,{past},{variables}", f"N,{past}"),
         "inputs": ("i64[N,S]", f"N,S,{width}"),
         "hidden_states": (f"N,S,{width}",),

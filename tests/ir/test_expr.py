@@ -148,6 +148,19 @@ def test_extremes_do_not_depend_on_order(x: Expr, y: Expr, z: Expr) -> None:
         assert values == {max(evaluate(v, point) for v in (x, y, z))}
 
 
+@given(st.integers(1, 5), st.integers(2, 9), st.integers(-12, 12), st.integers(1, 300))
+def test_whole_windows_are_compared_with_what_they_are_cut_from(times: int, window: int, more: int, size: int) -> None:
+    """`window*(size//window)` is at most `size`: no minimum of the two is needed; where one is, it stays one."""
+    whole = floordiv(N + more, const(window)) * window * times
+    for extreme, builtin in ((minimum, min), (maximum, max)):
+        found = evaluate(extreme(whole, N * times), {"N": size})
+        assert found == builtin(times * window * ((size + more) // window), times * size)
+    assert minimum(floordiv(N, const(window)) * window, N) is floordiv(N, const(window)) * window
+    assert (
+        maximum(floordiv(N + window - 1, const(window)) * window, N) is floordiv(N + window - 1, const(window)) * window
+    )
+
+
 def test_dominated_arguments_disappear() -> None:
     assert maximum(H, H + W, 0) is H + W
     assert maximum(H, 1) is H  # sizes are positive

@@ -76,3 +76,13 @@ def test_a_case_that_changes_nothing_is_not_written_down() -> None:
     form = 7 * N * symbol("S")
     assert by_case([(all_of(()), form), (Compare("==", symbol("S"), const(1)), 7 * N)]) is form
     assert maximum(form, 0) is form
+
+
+def test_sizes_without_a_value_are_left_out() -> None:
+    """`S//(S//4)` has none below four, which a domain excludes; neither a maximum nor a case is asked for one."""
+    length = symbol("S")
+    per_group = floordiv(length, floordiv(length, const(4)))
+    peak = largest([per_group * 100, length * 3], {"S": (1, None)})
+    for size in (4, 37, 4096):
+        assert evaluate(peak, {"S": size}) == max(100 * (size // (size // 4)), 3 * size)
+    assert by_case([(all_of(()), per_group), (Compare("==", length, const(1)), length)]) is per_group
