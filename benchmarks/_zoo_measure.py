@@ -227,7 +227,7 @@ def other_points(request: Request, cost: fxcost.Cost) -> Iterator[dict[str, int]
             size += info.multiple_of * (size == info.hint)
             point[name] = size + 3 * (len(point) if roles.get(name) == "sequence" else 0)
         yield point
-    for batch, times, more in ((1, 2, 0), (3, 3, 0), (2, 1, 1)):  # where only sizes much like the traced ones will do
+    for batch, times, more in ((1, 2, 0), (3, 3, 0), (2, 1, 1), (1, 1, -1)):  # where only sizes like the traced will do
         yield {
             name: batch if roles.get(name) == "batch" else times * (info.hint or 1) + more * info.multiple_of
             for name, info in cost.symbols.items()

@@ -150,6 +150,9 @@ CORRECTED: dict[str, dict[str, Any]] = {
         for kind in ("glm4v_text", "glm_image_text")
     },
     "glm4v_moe_text": {"head_dim": 128},
+    "hunyuan_vl_text": {
+        "rope_parameters": {"rope_theta": 10000.0, "rope_type": "default", "mrope_section": [16, 16, 16, 16]}
+    },
     "cohere_compass_text": {"rope_parameters": {"full_attention": {"rope_theta": 10000.0, "rope_type": "default"}}},
     "esm": {"vocab_size": 33, "pad_token_id": 1, "mask_token_id": 32},
     "gemma3n_text": {"num_kv_shared_layers": 0},

@@ -71,6 +71,8 @@ class Running:
     started: float
     row: Row = field(default_factory=dict)
     finished: bool = False
+    gone: bool = False
+    """The process has closed its end; without having finished, it was killed."""
 
     def read(self) -> None:
         """Take what the worker has sent."""
@@ -80,14 +82,16 @@ class Running:
                 self.finished = self.finished or found is None
                 self.row = found or self.row
         except (EOFError, OSError):
-            self.finished = True
+            self.gone = True
 
     def ended(self, limit: float) -> Row | None:
         """The finished row, or None while the model is still under way and in time; `limit` is its CPU time."""
         self.read()
         late = time.monotonic() - self.started > PATIENCE * limit
-        if not (self.finished or late or not self.process.is_alive()):
+        if not (self.finished or self.gone or late or not self.process.is_alive()):
             return None
+        if self.gone and not self.finished:
+            self.process.join(5.0)  # so that its exit code says why
         self.read()
         row = {"key": self.subject.key, "outcome": "failed", **self.row}
         if not self.finished:
@@ -115,7 +119,7 @@ def sweep(todo: Sequence[Subject], file: Path, jobs: int, limit: float, memory: 
                 process.start()
                 theirs.close()
                 running.append(Running(subject, process, ours, time.monotonic()))
-            wait([each.answers for each in running if not each.finished], timeout=1.0)
+            wait([each.answers for each in running if not each.finished and not each.gone], timeout=1.0)
             for each in list(running):
                 row = each.ended(limit)
                 if row is None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fxcost.ir.evaluate import evaluate
-from fxcost.ir.expr import ONE, Expr, as_expr
+from fxcost.ir.expr import ONE, ZERO, Expr, as_expr
 from fxcost.ir.predicate import TRUE
-from fxcost.ir.types import TensorType
+from fxcost.ir.types import DType, TensorType
 from fxcost.ops.registry import find
 from fxcost.ops.strides import (
     Layout,
@@ -240,7 +240,12 @@ def _cast(scene: Scene) -> tuple[Layout, ...]:
     of, tensor, strides = _main(scene)
     same = tensor.dtype is scene.call.result.dtype and scene.call.attr("copy") is not True
     wanted = scene.call.attr("memory_format")
-    return _alias(strides, of) if same and wanted in (None, "preserve") else (Layout(_dense(tensor, strides)),)
+    if wanted not in ("contiguous", "channels_last"):
+        return _alias(strides, of) if same else (Layout(_dense(tensor, strides)),)
+    last = suggests_channels_last(tensor.shape, strides)
+    if same and last == (wanted == "channels_last"):  # what looks so is taken as it is
+        return _alias(strides, of)
+    return (Layout(channels_last(tensor.shape) if wanted == "channels_last" else contiguous(tensor.shape)),)
 
 
 @layout(
@@ -358,6 +363,77 @@ def _clone(scene: Scene) -> tuple[Layout, ...]:
 
 
 @layout(
+    *(f"aten.{name}" for name in ("sort", "argsort", "msort", "flip", "fliplr", "flipud", "index_fill", "index_put")),
+    *(f"aten.{name}_scatter" for name in ("select", "slice", "diagonal")),
+)
+def _copied(scene: Scene) -> tuple[Layout, ...]:
+    """Results in the format of the first operand, of which they are a changed copy or its places."""
+    _, tensor, strides = _main(scene)
+    return tuple(Layout(_dense(tensor, strides)) for _ in _results(scene))
+
+
+@layout("aten.rot90")
+def _rot90(scene: Scene) -> tuple[Layout, ...]:
+    """A flipped copy, seen transposed after an odd number of turns."""
+    _, tensor, strides = _main(scene)
+    dense = list(_dense(tensor, strides))
+    turns, dims = scene.call.attr("k", 1), scene.call.attr("dims", (0, 1))
+    if isinstance(turns, int) and turns % 2 and isinstance(dims, tuple):
+        first, second = (dim % tensor.rank for dim in dims if isinstance(dim, int))
+        dense[first], dense[second] = dense[second], dense[first]
+    return (Layout(tuple(dense)),)
+
+
+@layout("aten.diff")
+def _diff(scene: Scene) -> tuple[Layout, ...]:
+    """A difference of two slices of the operand, or of what is put before and after it."""
+    _, _, strides = _main(scene)
+    shape = scene.call.result.shape
+    if len(scene.call.operands) > 1:
+        return (Layout(contiguous(shape)),)
+    return (Layout(_packed(shape, _outer_to_inner(shape, [(shape, strides)], dict(scene.hints)))),)
+
+
+@layout("aten.index")
+def _index(scene: Scene) -> tuple[Layout, ...]:
+    """Laid out by TensorIterator: over the operand, which stands still along what is chosen, and over the indices.
+
+    Chosen dimensions that are not neighbours go to the front.
+    """
+    _, tensor, strides = _main(scene)
+    shape = scene.call.result.shape
+    chosen: list[int] = []
+    indices: list[tuple[TensorType, Strides]] = []
+    dim = 0
+    for position in range(tensor.rank):
+        if scene.call.index(f"indices.{position}") is None:
+            dim += 1
+            continue
+        _, index, steps = scene.operand(f"indices.{position}")
+        masks = index.rank if index.dtype in (DType.BOOL, DType.U8) else 0
+        chosen += range(dim, dim + (masks or 1))
+        dim += masks or 1
+        indices += [] if masks else [(index, steps)]
+    kept = [at for at in range(tensor.rank) if at not in chosen]
+    front = chosen[0] if chosen == list(range(chosen[0], chosen[-1] + 1)) else 0
+    behind = len(kept) - front
+    still = (ZERO,) * (len(shape) - len(kept))
+    source = (*(strides[at] for at in kept[:front]), *still, *(strides[at] for at in kept[front:]))
+    operands = [(shape, source)]
+    for index, steps in indices:
+        missing = len(shape) - behind - index.rank
+        operands.append(
+            ((ONE,) * missing + index.shape + (ONE,) * behind, (ZERO,) * missing + tuple(steps) + (ZERO,) * behind)
+        )
+    return (Layout(_packed(shape, _outer_to_inner(shape, operands, dict(scene.hints)))),)
+
+
+@layout("aten.linalg_cross", "aten.cross")
+def _fresh(scene: Scene) -> tuple[Layout, ...]:
+    return tuple(Layout(contiguous(result.shape)) for result in _results(scene))
+
+
+@layout(
     *(f"aten.{name}" for name in ("conv1d", "conv2d", "conv3d", "convolution", "_convolution")),
     *(f"aten.conv_transpose{n}d" for n in (1, 2, 3)),
 )
@@ -391,6 +467,7 @@ def _convolution(scene: Scene) -> tuple[Layout, ...]:
     "aten._upsample_bicubic2d_aa",
     "aten.constant_pad_nd",
     "aten.pixel_shuffle",
+    "aten.pixel_unshuffle",
     "aten.channel_shuffle",
 )
 def _keeps_format(scene: Scene) -> tuple[Layout, ...]:
