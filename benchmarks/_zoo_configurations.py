@@ -1,0 +1,88 @@
+"""Default configurations of transformers, made shallow, and set right where no model can be built or run from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+DEPTHS = {
+    "num_hidden_layers", "num_layers", "n_layer", "n_layers", "layers", "depth", "encoder_layers", "decoder_layers",
+    "num_encoder_layers", "num_decoder_layers", "decoder_num_layers", "encoder_num_layers", "decoder_depth",
+    "num_hidden_groups", "l_layers", "x_layers", "r_layers", "speech_encoder_layers", "t2u_encoder_layers",
+    "t2u_decoder_layers", "text_encoder_num_layers", "num_sparse_encoder_layers", "num_sparse_decoder_layers",
+    "decoder_num_hidden_layers", "mit_num_hidden_layers", "vision_layers", "text_layers", "num_blocks",
+}  # fmt: skip
+"""Integers of a configuration that say how deep a stack is."""
+
+DENSE_FIRST = ("first_k_dense_replace", "num_dense_layers", "moe_layer_start_index")
+"""How many layers come before the first one with experts."""
+
+LEFT_OPEN: dict[str, Any] = {
+    "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1, "prediction_length": 24, "context_length": 24,
+    "vocabulary_map": {"<image>": 4}, "head_dim": lambda part: part.hidden_size // part.num_attention_heads,
+    "n_routed_experts": 8, "n_shared_experts": 1, "num_experts": 8, "moe_intermediate_size": 512, "top_k_experts": 2,
+    "num_key_value_heads": lambda part: part.num_attention_heads, "expert_intermediate_size": 512,
+    "image_token_id": 4, "image_token_index": 4, "video_token_id": 5,
+}  # fmt: skip
+"""What some default configurations leave out, although no model can be built or run without."""
+
+CORRECTED: dict[str, dict[str, Any]] = {
+    **{
+        kind: {"rope_parameters": {"rope_theta": 10000.0, "rope_type": "default", "partial_rotary_factor": 0.5}}
+        for kind in ("glm4v_text", "glm_image_text")
+    },
+    "glm4v_moe_text": {"head_dim": 128},
+    "hunyuan_vl_text": {
+        "rope_parameters": {"rope_theta": 10000.0, "rope_type": "default", "mrope_section": [16, 16, 16, 16]}
+    },
+    "cohere_compass_text": {"rope_parameters": {"full_attention": {"rope_theta": 10000.0, "rope_type": "default"}}},
+    "esm": {"vocab_size": 33, "pad_token_id": 1, "mask_token_id": 32},
+    "gemma3n_text": {"num_kv_shared_layers": 0},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"]},
+    "deepseek_ocr2_text": {"mlp_layer_types": ["dense", "sparse"]},
+    **{kind: {"num_time_features": 1} for kind in ("autoformer", "informer", "time_series_transformer")},
+    "granite4_vision": {"deepstack_layer_map": []},
+}  # fmt: skip
+"""By model type: what default configurations state so that no model can be built or run from them."""
+
+
+def shallow(config: Any, depth: int) -> None:
+    """Cut every stack to `depth` layers, or as many as it takes to have one of every kind, in sub-configurations too."""
+    values = vars(config)
+    whole = {values[name] for name in DEPTHS if isinstance(values.get(name), int)}
+    lists = [
+        n for n, v in values.items() if isinstance(v, list) and len(v) in whole and len(v) > depth and "layer" in n
+    ]
+    for name in lists:
+        kinds = [repr(kind) for kind in values[name]]
+        depth = max(depth, *(kinds.index(kind) + 1 for kind in set(kinds))) if len(set(kinds)) < 5 else depth
+    for name in DENSE_FIRST:
+        if isinstance(values.get(name), int) and values[name] > 1:
+            setattr(config, name, 1)
+    for name in lists:
+        setattr(config, name, values[name][:depth])
+    for name, value in list(values.items()):
+        if name in DEPTHS and isinstance(value, int) and not isinstance(value, bool) and value > depth:
+            setattr(config, name, depth)
+        elif hasattr(value, "to_dict") and hasattr(value, "model_type"):
+            shallow(value, 2)
+
+
+def corrected(part: Any) -> None:
+    """Fill in what a configuration leaves open, and set right what it states amiss."""
+    for name, value in LEFT_OPEN.items():
+        if getattr(part, name, value) is None and (not callable(value) or hasattr(part, "num_attention_heads")):
+            setattr(part, name, value(part) if callable(value) else value)
+    for name, value in CORRECTED.get(part.model_type, {}).items():
+        setattr(part, name, value)
+    width, heads = (getattr(part, name, None) for name in ("hidden_size", "num_attention_heads"))
+    if isinstance(width, int) and isinstance(heads, int) and not hasattr(part, "head_dim") and width % heads:
+        part.num_attention_heads = max(n for n in range(1, heads) if width % n == 0)
+
+
+def parts(config: Any) -> Iterator[Any]:
+    """A configuration and those inside it."""
+    yield config
+    for value in list(vars(config).values()):
+        if hasattr(value, "to_dict") and hasattr(value, "model_type"):
+            yield from parts(value)

@@ -1,0 +1,132 @@
+"""Inputs to try with an architecture of transformers: by the names that `forward` takes, with sizes of its configuration."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator
+from itertools import product
+from typing import Any
+
+import torch
+
+from benchmarks._zoo_configurations import parts
+
+
+def _stated(config: Any, *names: str, default: int) -> int:
+    """The first of these numbers that the configuration, or one inside it, states."""
+    for part in parts(config):
+        for name in names:
+            value = getattr(part, name, None)
+            if isinstance(value, int) and not isinstance(value, bool):
+                return value
+    return default
+
+
+def input_sets(model_class: Any, config: Any) -> Iterator[dict[str, Any]]:
+    """Keyword inputs to try, by the names that `forward` takes: the main input, then pairs, then the others.
+
+    What `forward` demands goes with each of them; last comes everything that it takes and a spelling is known of.
+    """
+    takes = inspect.signature(model_class.forward).parameters
+    spellings = {name: each for name, each in _spellings(config, takes).items() if name in takes}
+    beside: dict[str, Any] = {}
+    if "decoder_input_ids" in takes:
+        beside["decoder_input_ids"] = "i64[N,T]"
+    main = getattr(model_class, "main_input_name", "input_ids")
+    order = [main, *(name for name in spellings if name != main)]
+    demanded = [name for name in spellings if takes[name].default is inspect.Parameter.empty]
+    alone = [{name: spec} for name in order if name in MAIN for spec in spellings.get(name, ())]
+    first = [each for each in alone if main in each]
+    pairs = [{**a, **b} for a in alone for b in alone if "input_ids" in a and "input_ids" not in b]
+    masks = [name for name in (f"{main}_mask", "attention_mask", "padding_mask") if name in takes]
+    masked = [{**each, name: "i64[N,S]"} for each in first for name in masks]
+    for each in [*first, *pairs, *masked, *alone[len(first) :], {}]:
+        missing = [name for name in demanded if name not in each]
+        for others in product(*(spellings[name] for name in missing)):
+            found = {**each, **dict(zip(missing, others, strict=True))}
+            if found:
+                yield {**found, **beside}
+                if beside:
+                    yield found
+    companions = {name: each[0] for name, each in spellings.items() if name not in MAIN}
+    if companions:
+        yield from ({**each, **companions} for each in [*first, *pairs] or [{}])
+
+
+MAIN = (
+    "input_ids", "pixel_values", "pixel_values_videos", "input_values", "input_features", "past_values", "inputs",
+    "hidden_states", "inputs_embeds", "spectrogram",
+)  # fmt: skip
+"""What may be a model's main input."""
+
+GRID = (16, 16)
+"""Patches of an image, for models that take patches and are told how they lie."""
+
+
+def _spellings(config: Any, takes: Iterable[str]) -> dict[str, tuple[Any, ...]]:
+    """Specs to try for inputs by name; an input whose values are sizes is given with values."""
+    channels = _stated(config, "num_channels", "in_channels", "in_chans", default=3)
+    mels = _stated(config, "num_mel_bins", "input_feat_per_channel", "feature_size", "n_mels", "input_dim", default=80)
+    frames = _stated(config, "num_frames", "num_image_with_embedding", default=8)
+    variables = _stated(config, "num_input_channels", "input_size", default=1)
+    length = _stated(config, "context_length", default=64)
+    width = _stated(config, "hidden_size", "d_model", default=768)
+    latent = _stated(config, "latent_dim", "codebook_dim", default=width)
+    side = _stated(config, "patch_size", default=16)
+    patch = channels * side**2 * _stated(config, "temporal_patch_size", default=1)
+    past = max(getattr(config, "lags_sequence", None) or [0]) + length
+    patches = GRID[0] * GRID[1]
+    packed = any("grid_thw" in name or name == "target_sizes" for name in takes)
+    found: dict[str, tuple[Any, ...]] = {
+        "input_ids": ("i64[N,S]",),
+        "pixel_values": (
+            f"N,{channels},H,W",
+            f"N,{frames},{channels},H,W",
+            f"N,T,{channels},H,W",
+            f"N,2,{channels},H,W",
+        ),
+        "pixel_values_videos": (f"N,{frames},{channels},H,W",),
+        "input_values": ("N,S", "N,1,S", f"N,S,{mels}", f"N,1024,{mels}"),
+        "input_features": (f"N,{mels},S", f"N,S,{mels}", "N,S,128", "N,S,560", f"N,{mels},3000", f"N,1,1001,{mels}"),
+        "past_values": (f"N,{past},{variables}", f"N,{past}"),
+        "inputs": ("i64[N,S]", f"N,S,{width}"),
+        "hidden_states": (f"N,S,{width}",),
+        "inputs_embeds": (f"N,S,{width}",),
+        "spectrogram": (f"N,S,{_stated(config, 'model_in_channels', default=64)}",),
+        # What goes with them.
+        "past_time_features": (f"N,{past},{_stated(config, 'num_time_features', default=1)}",),
+        "past_observed_mask": (f"N,{past}", f"N,{past},{variables}"),
+        "past_values_padding": ("i64[N,S]",),
+        "input_features_mask": ("i64[N,S]",),
+        "query_embeds": (f"N,32,{width}",),
+        "qformer_input_ids": ("i64[N,Q]",),
+        "latents": (f"N,{latent},S", f"N,S,{latent}"),
+        "noise_embeds": (f"N,S,{width}",),
+        "context_hidden_states": (f"N,T,{width}",),
+        "action_embeds": (f"N,A,{width}",),
+        "audio_mel": (f"N,S,{_stated(config, 'input_feat_size', default=128)}",),
+        "audio_mel_mask": ("bool[N,S]",),
+        "pixel_position_ids": ("i64[N,P,2]",),
+        "bbox": ("i64[N,S,4]", "N,S,8"),
+        "visual_feats": (f"N,V,{_stated(config, 'visual_feat_dim', default=2048)}",),
+        "visual_pos": ("N,V,4",),
+        "states": (f"N,S,{_stated(config, 'state_dim', default=17)}",),
+        "actions": (f"N,S,{_stated(config, 'act_dim', default=4)}",),
+        "returns_to_go": ("N,S,1",),
+        "timesteps": ("i64[N,S]",),
+        "image_attention_mask": (f"i64[N,S,{frames}]",),
+        "encoder_hidden_states": (f"N,E,{_stated(config, 'encoder_hidden_size', default=width)}",),
+        "image_embeds_position_mask": ("bool[N,S]",),
+        "task_inputs": ("i64[N,77]",),
+        "prompt_pixel_values": (f"N,{channels},H,W",),
+        "prompt_masks": (f"N,{channels},H,W",),
+    }
+    if packed:  # patches of images after one another
+        found["hidden_states"] = found["pixel_values"] = (
+            f"P@{patches},{patch}",
+            f"P@{patches},{channels},{side},{side}",
+        )
+        if "merge_sizes" in takes:
+            found["merge_sizes"] = (torch.tensor([2]),)
+        found |= {name: (torch.tensor([[1, *GRID]]),) for name in ("grid_thw", "image_grid_thw")}
+    return found
