@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks._zoo_measure import COLUMNS
 from benchmarks._zoo_configurations import shallow
+from benchmarks._zoo_measure import COLUMNS
 from benchmarks._zoo_subjects import Subject
 from benchmarks.zoo import Running, append, freedom, read, reason, slowest, summary, tidy
 
