@@ -15,8 +15,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import fxcost
 from benchmarks._zoo_subjects import Inputs, Settled, Subject, settled
+from fxcost.capture.eager import Request, as_traced, first_line, quiet_inference, run_eager
 from fxcost.capture.inputs import classify, dynamic_dims, tensors
-from fxcost.capture.ladder import OutOfBudget, Request, as_traced, budget, first_line, probe, quiet_inference, run_eager
+from fxcost.capture.ladder import OutOfBudget, budget, probe
 from fxcost.capture.loaders import build
 from fxcost.capture.twin import Positional, evaluating, frozen, meta_twin
 from fxcost.errors import CaptureError, FxcostError, ModelError, OutsideDomain

@@ -29,7 +29,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks._common import Result
 from benchmarks._language_peers import Figures, Given, llm_analysis, llm_viewer
 from fxcost.capture.count import _blind_spots
-from fxcost.capture.ladder import as_traced
+from fxcost.capture.eager import as_traced
 from fxcost.capture.shim import prepare_torchvision
 
 prepare_torchvision()

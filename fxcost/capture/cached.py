@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from fxcost.capture.eager import as_traced, first_line, quiet_inference
 from fxcost.capture.inputs import TORCH_DTYPES
-from fxcost.capture.ladder import as_traced, first_line, quiet_inference
 from fxcost.capture.loaders import load_text_model
 from fxcost.capture.past import dynamic_past, scores_of, static_past, tensors_of
 from fxcost.capture.twin import meta_twin

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from fxcost.capture.ladder import Request, run_eager
+from fxcost.capture.eager import Request, run_eager
 
 Shape = Sequence[int]
 

@@ -27,9 +27,10 @@ from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, Stateles
 from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils import _pytree as pytree
 
+from fxcost.capture.eager import announced, first_line, quiet_inference
 from fxcost.capture.inputs import example_points, own_sizes, tensors, with_hints
 from fxcost.capture.kernels import kernels_unasked
-from fxcost.capture.ladder import Captured, bind_size, first_line, guard_free, quiet_inference
+from fxcost.capture.ladder import Captured, bind_size, guard_free
 from fxcost.capture.plans import Styles, apply_styles
 from fxcost.capture.sizes import SizesInTensors
 from fxcost.capture.twin import twin_with
@@ -103,7 +104,7 @@ def _traced(
 ) -> tuple[Any, list[Any]]:
     """The traced program, dressed as an exported one, and the fake inputs."""
     with ExitStack() as stack:
-        for entered in (quiet_inference(), guard_free(), kernels_unasked(), _exporting()):
+        for entered in (quiet_inference(), guard_free(), kernels_unasked(), announced(True)):
             stack.enter_context(entered)
         fakes = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
         twin = _fake_twin(model, fakes)
@@ -141,17 +142,6 @@ def _fake_twin(model: nn.Module, fakes: FakeTensorMode) -> nn.Module:
     if twin is None:
         raise CaptureError("the model cannot be copied, and its parts are given to devices in a copy without weights")
     return twin.eval()
-
-
-@contextmanager
-def _exporting() -> Iterator[None]:
-    """Torch says that it exports: what a model's code asks to leave out checks of values."""
-    kept = torch.compiler._is_compiling_flag, torch.compiler._is_exporting_flag
-    torch.compiler._is_compiling_flag = torch.compiler._is_exporting_flag = True
-    try:
-        yield
-    finally:
-        torch.compiler._is_compiling_flag, torch.compiler._is_exporting_flag = kept
 
 
 def _states(twin: nn.Module) -> list[tuple[str, torch.Tensor, Callable[[torch.Tensor], torch.Tensor]]]:

@@ -19,8 +19,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from fxcost.capture.eager import Request, quiet_inference
 from fxcost.capture.inputs import tensors
-from fxcost.capture.ladder import Request, quiet_inference
 from fxcost.capture.training import WithLoss
 from fxcost.capture.twin import Positional
 

@@ -25,20 +25,17 @@ from typing import Any
 import torch
 from torch import nn
 from torch._dynamo.exc import TorchDynamoException, UserError
-from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
-from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode, ShapeEnv
 from torch.utils import _pytree as pytree
 
 from fxcost.capture.decided import decisions
+from fxcost.capture.eager import OF_CODE, OF_DATA, Request, first_line, quiet_inference, refusal, untold
 from fxcost.capture.inputs import classify, dynamic_dims, example_points, own_sizes, tensors, with_hints
 from fxcost.capture.kernels import kernels_unasked
 from fxcost.capture.numbers import INTEGERS, LENGTHS, spelled
-from fxcost.capture.quiet import muffled
-from fxcost.capture.recurrence import StepsAtOnce, steps_skipped
+from fxcost.capture.recurrence import steps_skipped
 from fxcost.capture.shortcuts import shortcuts
 from fxcost.capture.sizes import sizes_in_tensors
-from fxcost.capture.twin import frozen
-from fxcost.capture.values import followed, has_values, values_followed
+from fxcost.capture.values import values_followed
 from fxcost.ir.expr import Expr, const, floordiv, mod, substitute
 from fxcost.ir.graph import Graph
 from fxcost.ir.predicate import Compare, Predicate, replace_symbols
@@ -75,37 +72,6 @@ class Captured:
 
 
 @dataclass(frozen=True)
-class Request:
-    """What to capture: the module (on `device`), input specs in call order, the symbols."""
-
-    module: nn.Module
-    specs: tuple[Any, ...]
-    symbols: Mapping[str, SymbolInfo]
-    device: str
-    prefix: str = ""
-    fakes: FakeTensorMode | None = None
-    """Training: the mode that the module's tensors belong to; gradients are on then."""
-
-    @property
-    def follows_values(self) -> bool:
-        """Whether there are values to know where tensors have none."""
-        return self.device == "meta" and has_values(self.specs)
-
-    def knowing(self, given: Any) -> AbstractContextManager[None]:
-        """Where the values of integer inputs are known although they run on `given` tensors that have none."""
-        return followed(self.specs, given) if self.follows_values else nullcontext()
-
-    @contextmanager
-    def world(self) -> Iterator[None]:
-        """Where inputs are made and the module runs."""
-        with ExitStack() as stack:
-            if self.fakes is not None:
-                stack.enter_context(torch.enable_grad())
-                stack.enter_context(self.fakes)
-            yield
-
-
-@dataclass(frozen=True)
 class Probed:
     """A point that the eager model accepts (None: it refuses all on this device) and pinned symbols with reasons."""
 
@@ -119,89 +85,26 @@ class OutOfBudget(BaseException):
     """A rung took longer than its budget. Not an Exception, so that nothing inside torch swallows it."""
 
 
-def run_eager(
-    request: Request, point: Mapping[str, int], watching: Callable[[], AbstractContextManager[Any]] = nullcontext
-) -> Any:
-    """Run the model once at `point` inside a fresh `watching()` and return what that gives; errors come out.
-
-    A model that asks a meta tensor for a value runs on fake tensors instead: libraries that know them for a trace skip
-    the question.
-    """
-    held = frozen(request.module) if request.fakes is None else nullcontext()
-
-    def run() -> None:
-        given = tensors(request.specs, point, request.device)
-        with request.knowing(given):
-            request.module(*given)
-
-    with quiet_inference(), held, request.world(), StepsAtOnce():
-        try:
-            with watching() as watched:
-                run()
-        except Exception as error:
-            if request.device != "meta" or not any(phrase in str(error) for phrase in _METAS_OWN):
-                raise
-            with as_traced(), watching() as watched:
-                run()
-    return watched
-
-
-_METAS_OWN = ("meta tensor", "register_meta function", "Expected inputs of BF16 type")
-"""Complaints of meta tensors, not of the model: no value to read, an operator stricter than on any real device."""
-
-_OF_DATA = (DataDependentOutputException, DynamicOutputShapeException, GuardOnDataDependentSymNode)
-"""Where a run without values ends that needs one."""
-
-
-@contextmanager
-def as_traced(shapes: ShapeEnv | None = None) -> Iterator[None]:
-    """Fake tensors, and torch saying that it exports: what a model's code asks to leave out checks of values.
-
-    With an environment for `shapes`, sizes that only the data decide are symbols of it.
-    """
-    kept = torch.compiler._is_compiling_flag, torch.compiler._is_exporting_flag
-    torch.compiler._is_compiling_flag = torch.compiler._is_exporting_flag = True
-    try:
-        with FakeTensorMode(allow_non_fake_inputs=True, shape_env=shapes):
-            yield
-    finally:
-        torch.compiler._is_compiling_flag, torch.compiler._is_exporting_flag = kept
-
-
-@contextmanager
-def quiet_inference() -> Iterator[None]:
-    """Inference as it is analysed: no gradients, no fused fast path that hides operators, no noise, no chance."""
-    fast_path = torch.backends.mha.get_fastpath_enabled()
-    with ExitStack() as stack:
-        stack.enter_context(torch.no_grad())
-        stack.enter_context(muffled())
-        stack.enter_context(torch.random.fork_rng(devices=[]))
-        torch.default_generator.manual_seed(0)  # which way a branch on data goes must not differ between runs
-        torch.backends.mha.set_fastpath_enabled(False)
-        stack.callback(torch.backends.mha.set_fastpath_enabled, fast_path)
-        yield
-
-
 def probe(request: Request) -> Probed:
     """Find a size the model accepts and the symbols that may vary, by running it on meta tensors."""
     start = time.process_time()
     error = ""
     base: dict[str, int] | None = None
     for tried, point in enumerate(example_points(request.specs, request.symbols, own_sizes(request.module))):
-        failure = _failure(request, point)
+        failure = refusal(request, point)
         if failure is None:
             base = point
             break
         error = error or failure
-        if tried >= PROBES or failure.startswith(tuple(each.__name__ for each in _OF_DATA)):  # no other size helps
+        if tried >= PROBES or failure.startswith(tuple(each.__name__ for each in OF_DATA)):  # no other size helps
             break
     if base is None:
         return Probed(None, {}, time.process_time() - start, error)
     # One run with every size changed settles most models; only where it fails are symbols tried one by one.
     pinned: dict[str, str] = {}
-    if request.symbols and _failure(request, _moved(request, base, set(request.symbols), 0)) is not None:
+    if request.symbols and refusal(request, _moved(request, base, set(request.symbols), 0)) is not None:
         for name in request.symbols:
-            failures = [_failure(request, _moved(request, base, {name}, step)) for step in range(4)]
+            failures = [refusal(request, _moved(request, base, {name}, step)) for step in range(4)]
             if None not in failures:
                 pinned[name] = f"the model itself refuses other sizes than {name}={base[name]}: {failures[0]}"
         if len(pinned) == len(request.symbols) > 1:
@@ -214,7 +117,7 @@ def _pinned_together(request: Request, base: dict[str, int], pinned: dict[str, s
     roles = classify(request.specs)
     spatial = {n for n in request.symbols if roles.get(n) == "spatial"}
     for step in range(4) if len(spatial) > 1 else ():
-        if _failure(request, _moved(request, base, spatial, step, same=True)) is None:
+        if refusal(request, _moved(request, base, spatial, step, same=True)) is None:
             return {n: why for n, why in pinned.items() if n not in spatial}
     return pinned
 
@@ -239,38 +142,13 @@ def _moved(
     return point
 
 
-def _failure(request: Request, point: Mapping[str, int]) -> str | None:
-    try:
-        try:
-            run_eager(request, point)
-        except _OF_DATA as error:
-            if request.device != "meta" or request.fakes is not None:
-                raise
-            # Without values: what only the data decide is left open, as in a trace.
-            with quiet_inference(), as_traced(ShapeEnv()), decisions():
-                given = tensors(request.specs, point, request.device)
-                try:
-                    with request.knowing(given):
-                        request.module(*given)
-                except _OF_DATA:
-                    raise error from None
-    except Exception as error:  # the model is the user's: any error means that it refuses this size
-        return first_line(error)
-    return None
-
-
-def first_line(error: BaseException) -> str:
-    """One short line of an error's message, with its type."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:240]
-
-
 @dataclass(frozen=True)
 class Rung:
     """One attempt: which symbols are fixed and why, the sizes to trace at, what spatial sizes are multiples of.
 
     `open_tensors`: sizes that the model's code puts into tensors, or makes an `int` of, stay symbols there. What is read
-    back from such a tensor is data then, which some models cannot be traced with.
+    back from such a tensor is data then, which some models cannot be traced with. `told`: the model's code may ask torch
+    whether it is traced, and is told so.
     """
 
     label: str
@@ -278,6 +156,7 @@ class Rung:
     point: Mapping[str, int]
     multiple: int = 1
     open_tensors: bool = True
+    told: bool = True
 
 
 def climb(
@@ -292,26 +171,37 @@ def climb(
     failure = probed.error
     began = time.process_time()
     for rung in _rungs(request, probed):
-        free = frozenset(request.symbols) - rung.fixed.keys()
-        start = time.process_time()
-        if start - began > CPU_SECONDS and free:
-            continue
-        try:
-            with budget(RUNG_SECONDS):
-                with decisions() as decided:
-                    program = _export(request, free, rung)
-                captured = replace(_bound(request, program, rung), decided=tuple(decided))
-                traced = time.process_time() - start
-                graph = finish(captured)
-        except (Exception, OutOfBudget) as error:  # torch.export fails in many types; each sends us one rung down
-            failure = "out of its time budget" if isinstance(error, OutOfBudget) else first_line(error)
-            continue
-        seconds = {"export": traced, "probe": probed.seconds, "lower": time.process_time() - start - traced}
-        if best[0] is None or len(captured.fixed) < len(best[0].fixed):
-            best = replace(captured, seconds=seconds), graph
-        if best[0] is not None and len(best[0].fixed) <= len(probed.pinned):
-            return *best, ""
+        for attempt in (rung, replace(rung, told=False)):
+            start = time.process_time()
+            if start - began > CPU_SECONDS and request.symbols.keys() - rung.fixed.keys():
+                break
+            try:
+                captured, graph = _taken(request, attempt, finish)
+            except OF_CODE as error:
+                failure = first_line(error)
+                continue
+            except (Exception, OutOfBudget) as error:  # torch.export fails in many types; each sends us one rung down
+                failure = "out of its time budget" if isinstance(error, OutOfBudget) else first_line(error)
+                break
+            captured = replace(captured, seconds={**captured.seconds, "probe": probed.seconds})
+            if best[0] is None or len(captured.fixed) < len(best[0].fixed):
+                best = captured, graph
+            if best[0] is not None and len(best[0].fixed) <= len(probed.pinned):
+                return *best, ""
+            break
     return *best, failure
+
+
+def _taken(request: Request, rung: Rung, finish: Callable[[Captured], Graph]) -> tuple[Captured, Graph]:
+    """One rung: the capture and its graph; errors of many types come out."""
+    start = time.process_time()
+    with budget(RUNG_SECONDS):
+        with decisions() as decided:
+            program = _export(request, frozenset(request.symbols) - rung.fixed.keys(), rung)
+        captured = replace(_bound(request, program, rung), decided=tuple(decided))
+        traced = time.process_time() - start
+        graph = finish(captured)
+    return replace(captured, seconds={"export": traced, "lower": time.process_time() - start - traced}), graph
 
 
 def _rungs(request: Request, probed: Probed) -> Iterator[Rung]:
@@ -326,7 +216,7 @@ def _rungs(request: Request, probed: Probed) -> Iterator[Rung]:
         yield Rung("symbolic", pinned, base)
         yield Rung("symbolic", pinned, base, open_tensors=False)
         for point in points[1:]:
-            if probed.point is None or _failure(request, point) is None:
+            if probed.point is None or refusal(request, point) is None:
                 yield Rung("symbolic at another example size", pinned, point)
     why = "no symbolic capture succeeded with this dimension free"
     if probed.point is not None and moving:
@@ -369,8 +259,9 @@ def _export(request: Request, free: frozenset[str], rung: Rung) -> Any:
     if shapes is not None:
         shapes = _by_parameter(request.module, shapes)
     opened = sizes_in_tensors(request.module) if rung.open_tensors else nullcontext()
+    announced = nullcontext() if rung.told else untold(request.module)
     numbers = {**LENGTHS, **(INTEGERS if rung.open_tensors else {})}
-    with quiet_inference(), steps_skipped(), guard_free(), spelled(request.module, numbers), opened:
+    with quiet_inference(), steps_skipped(), guard_free(), spelled(request.module, numbers), opened, announced:
         with request.world():
             args = tensors(request.specs, rung.point, request.device)
         with ExitStack() as stack:

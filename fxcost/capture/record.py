@@ -14,8 +14,8 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.module_tracker import ModuleTracker
 
+from fxcost.capture.eager import quiet_inference
 from fxcost.capture.inputs import TORCH_DTYPES
-from fxcost.capture.ladder import quiet_inference
 from fxcost.capture.twin import frozen
 from fxcost.ir.expr import as_expr
 from fxcost.ir.graph import NO_EFFECTS, Attribute, Effects, Graph, Node, Standing, State, Value

@@ -20,8 +20,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import _pytree as pytree
 
 from fxcost.capture.count import eager_macs
+from fxcost.capture.eager import Request, quiet_inference
 from fxcost.capture.kernels import kernels_unasked
-from fxcost.capture.ladder import Captured, Request, guard_free, quiet_inference, user_inputs
+from fxcost.capture.ladder import Captured, guard_free, user_inputs
 from fxcost.capture.twin import Positional, twin_with
 from fxcost.errors import CaptureError, SpecError, nearest
 from fxcost.ir.tidy import LAST

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import Any
 
+from fxcost.capture.eager import Request, first_line
 from fxcost.capture.eager_step import EagerStep, eager_step
-from fxcost.capture.ladder import Request, first_line
 from fxcost.ir.evaluate import evaluate
 from fxcost.ir.graph import Graph, Node
 from fxcost.ir.types import TensorType

@@ -18,9 +18,10 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from fxcost.capture.count import eager_macs
+from fxcost.capture.eager import Request, first_line, quiet_inference
 from fxcost.capture.eager_step import eager_step
 from fxcost.capture.inputs import TORCH_DTYPES, check_hints, classify, tensors
-from fxcost.capture.ladder import Captured, Probed, Request, climb, first_line, probe, quiet_inference
+from fxcost.capture.ladder import Captured, Probed, climb, probe
 from fxcost.capture.loaders import MAX_REAL_ELEMENTS, load_model
 from fxcost.capture.past import given_past
 from fxcost.capture.record import record

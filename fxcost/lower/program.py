@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
+from fxcost.capture.eager import first_line, quiet_inference
 from fxcost.capture.inputs import TORCH_DTYPES
-from fxcost.capture.ladder import Captured, bind_size, first_line, quiet_inference, user_inputs
+from fxcost.capture.ladder import Captured, bind_size, user_inputs
 from fxcost.capture.loaders import EXTRA_FILE
 from fxcost.errors import FileError, SpecError
 from fxcost.ir.expr import Expr, substitute, symbol

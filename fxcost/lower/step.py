@@ -15,7 +15,8 @@ from torch._functorch._aot_autograd.descriptors import (
     PlainAOTOutput,
 )
 
-from fxcost.capture.ladder import Captured, Request, Rung, _export, first_line
+from fxcost.capture.eager import Request, first_line
+from fxcost.capture.ladder import Captured, Rung, _export
 from fxcost.capture.training import Loss, WithLoss, fake_twin, joint_graph
 from fxcost.errors import ModelError
 from fxcost.lower.joint import readable

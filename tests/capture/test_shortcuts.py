@@ -14,6 +14,7 @@ from torch.nn import functional
 
 import fxcost
 from fxcost.capture import ladder, shortcuts
+from fxcost.capture.eager import Request
 from fxcost.ir.specs import SpecReader
 from fxcost.ir.text import print_graph
 
@@ -167,7 +168,7 @@ def test_the_program_runs(case: str) -> None:
     model = build().eval()
     inputs = tuple(torch.rand(size) for size in sizes)
     reader = SpecReader()
-    request = ladder.Request(model, tuple(map(reader.read, specs)), reader.symbols, "cpu")
+    request = Request(model, tuple(map(reader.read, specs)), reader.symbols, "cpu")
     [rung] = itertools.islice(ladder._rungs(request, ladder.probe(request)), 1)
     program = ladder._export(request, frozenset(request.symbols), rung)
     with torch.no_grad():

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import fxcost
 from fxcost.capture.cached import CachedStep, FirstStep, cache_layers
 from fxcost.capture.count import _blind_spots
-from fxcost.capture.ladder import as_traced
+from fxcost.capture.eager import as_traced
 from fxcost.ir.caches import cache_bytes
 from fxcost.ir.evaluate import evaluate
 from fxcost.ir.expr import minimum, symbol
