@@ -28,7 +28,7 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils import _pytree as pytree
 
 from fxcost.capture.eager import announced, first_line, quiet_inference
-from fxcost.capture.inputs import example_points, own_sizes, tensors, with_hints
+from fxcost.capture.inputs import example_points, tensors, with_hints
 from fxcost.capture.kernels import kernels_unasked
 from fxcost.capture.ladder import Captured, bind_size, guard_free
 from fxcost.capture.plans import Styles, apply_styles
@@ -78,7 +78,7 @@ def capture_device(
     start = time.process_time()
     failure = "no sizes to trace at"
     specs = (*args, *named.values())
-    for tried, point in enumerate(example_points(specs, symbols, own_sizes(model))):
+    for tried, point in enumerate(example_points(specs, symbols, model)):
         if tried >= ATTEMPTS:
             break
         try:

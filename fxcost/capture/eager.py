@@ -20,7 +20,7 @@ from fxcost.capture.decided import decisions
 from fxcost.capture.inputs import tensors
 from fxcost.capture.quiet import muffled
 from fxcost.capture.recurrence import StepsAtOnce
-from fxcost.capture.twin import forwarding, frozen
+from fxcost.capture.twin import forwarding, frozen, held_integers
 from fxcost.capture.values import followed, has_values
 from fxcost.ir.symbols import SymbolInfo
 
@@ -40,7 +40,7 @@ class Request:
     @property
     def follows_values(self) -> bool:
         """Whether there are values to know where tensors have none."""
-        return self.device == "meta" and has_values(self.specs)
+        return self.device == "meta" and (has_values(self.specs) or bool(held_integers(self.module)))
 
     def knowing(self, given: Any) -> AbstractContextManager[None]:
         """Where the values of integer inputs are known although they run on `given` tensors that have none."""

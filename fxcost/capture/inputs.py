@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -44,6 +44,7 @@ _SPATIAL = [(352, 416, 288), (320, 352, 288), (448, 672, 224), (224, 224, 224), 
     (size, size, size) for size in (299, 518, 336, 192, 128, 96, 64, 32, 28)
 ]
 _SIZE_NAMES = ("input_size", "img_size", "image_size")
+_RATE_NAMES = ("sampling_rate", "sample_rate")
 _SEQUENCE = [37, 21, 12, 64, 128, 16007, 1003, 6]  # what takes no short one is sound: a second of it
 _TIME = [16, 8, 32, 4]
 _BATCH = [5, 2, 1]
@@ -69,7 +70,7 @@ def _role(position: int, rank: int, dtype: DType) -> str:
     return "time" if rank == 5 else "sequence"
 
 
-def own_sizes(model: nn.Module) -> list[tuple[int, int]]:
+def _own_sizes(model: nn.Module) -> list[tuple[int, int]]:
     """Heights and widths that a model says it was built for, in attributes that model libraries agree on."""
     found: dict[tuple[int, int], None] = {}
     for module in model.modules():
@@ -92,19 +93,33 @@ def own_sizes(model: nn.Module) -> list[tuple[int, int]]:
     return list(found)[:3]
 
 
-def example_points(
-    specs: Any, symbols: Mapping[str, SymbolInfo], own: Sequence[tuple[int, int]] = ()
-) -> Iterator[dict[str, int]]:
+def _own_lengths(model: nn.Module, specs: Any) -> list[int]:
+    """A second of sound, and a little, for a model that states its rate and is given samples (N, S) or (N, 1, S).
+
+    It takes less, but then there is one frame of it, or padding as long as the sound: what holds there holds nowhere else.
+    """
+    leaves = [leaf for leaf in pytree.tree_leaves(specs) if isinstance(leaf, TensorSpec) and len(leaf.shape) > 1]
+    samples = [leaf for leaf in leaves if leaf.shape[-1].symbols and leaf.dtype.is_floating]
+    if not any(all(size.constant in (1, 2) for size in leaf.shape[1:-1]) for leaf in samples):
+        return []
+    configs = (getattr(module, "config", None) for module in model.modules())
+    rates = (getattr(config, name, None) for config in configs for name in _RATE_NAMES)
+    return next(([rate + 7] for rate in rates if isinstance(rate, int) and 4000 <= rate <= 192_000), [])
+
+
+def example_points(specs: Any, symbols: Mapping[str, SymbolInfo], model: nn.Module) -> Iterator[dict[str, int]]:
     """Sizes to try, best first; a hint given by the user is kept in all of them.
 
-    `own` are heights and widths that the model was built for: tried after those off the grid.
+    Heights and widths that the model was built for are tried after those off the grid.
     """
+    own = _own_sizes(model)
     roles = classify(specs)
     spatial = [n for n in symbols if roles.get(n) == "spatial"]
     others = [n for n in symbols if roles.get(n) == "sequence"]
+    lengths = [*_own_lengths(model, specs), *_SEQUENCE]
     seen: set[tuple[tuple[str, int], ...]] = set()
     spaces = [*_SPATIAL[:3], *((height, width, width) for height, width in own), *_SPATIAL[3:]]
-    for batch, sequence, space, time in product(_BATCH, _SEQUENCE, spaces, _TIME):
+    for batch, sequence, space, time in product(_BATCH, lengths, spaces, _TIME):
         point: dict[str, int] = {}
         for name, info in symbols.items():
             role = roles.get(name, "sequence")

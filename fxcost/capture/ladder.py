@@ -29,7 +29,7 @@ from torch.utils import _pytree as pytree
 
 from fxcost.capture.decided import decisions
 from fxcost.capture.eager import OF_CODE, OF_DATA, Request, first_line, quiet_inference, refusal, untold
-from fxcost.capture.inputs import classify, dynamic_dims, example_points, own_sizes, tensors, with_hints
+from fxcost.capture.inputs import classify, dynamic_dims, example_points, tensors, with_hints
 from fxcost.capture.kernels import kernels_unasked
 from fxcost.capture.numbers import INTEGERS, LENGTHS, spelled
 from fxcost.capture.recurrence import steps_skipped
@@ -90,7 +90,7 @@ def probe(request: Request) -> Probed:
     start = time.process_time()
     error = ""
     base: dict[str, int] | None = None
-    for tried, point in enumerate(example_points(request.specs, request.symbols, own_sizes(request.module))):
+    for tried, point in enumerate(example_points(request.specs, request.symbols, request.module)):
         failure = refusal(request, point)
         if failure is None:
             base = point
@@ -206,7 +206,7 @@ def _taken(request: Request, rung: Rung, finish: Callable[[Captured], Graph]) ->
 
 def _rungs(request: Request, probed: Probed) -> Iterator[Rung]:
     points = [probed.point] if probed.point is not None else []
-    for point in example_points(request.specs, request.symbols, own_sizes(request.module)):
+    for point in example_points(request.specs, request.symbols, request.module):
         if point not in points and len(points) < (3 if probed.point is not None else 1):
             points.append(point)
     points = points or [{}]

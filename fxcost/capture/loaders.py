@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from fxcost.capture.quiet import muffled, short
+from fxcost.capture.scalars import NumbersKept
 from fxcost.capture.shim import prepare_torchvision
 from fxcost.errors import CaptureError, FileError, FxcostError, SpecError, UnknownName, nearest
 
@@ -98,7 +99,7 @@ def build(make: Callable[[], Any], what: str, device: str = "meta") -> Any:
     """Call a constructor on the meta device, or where that fails on the CPU; its errors become one CaptureError."""
     if device == "meta":
         try:
-            with torch.device("meta"):
+            with torch.device("meta"), NumbersKept():
                 return _made(make, what)
         except CaptureError:  # it may need real values
             pass

@@ -1,6 +1,6 @@
-"""Python's own ways to a number, which keep sizes symbolic in a model's code: `len(tensor)` and `int(size)`.
+"""Python's own ways to a number, which keep sizes symbolic in a model's code: `len(tensor)`, `int(size)`, `range(size)`.
 
-Both demand a plain number of what they call, so a trace would hold for that size alone. In the code of the modules that
+All demand plain numbers, so a trace would hold for that size alone. In the code of the modules that
 make up a model, other objects stand under these names while it is traced.
 """
 
@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing
+from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 
 class _Kind(type):
@@ -32,6 +34,8 @@ class _Integer(builtins.int, metaclass=_Kind):
     def __new__(cls, *given: Any, **named: Any) -> Any:
         if len(given) == 1 and isinstance(given[0], torch.SymInt):
             return given[0]
+        if len(given) == 1 and isinstance(given[0], torch.Tensor) and not given[0].dtype.is_floating_point:
+            return given[0].item()
         return builtins.int(*given, **named)
 
 
@@ -39,7 +43,33 @@ def _length(of: Any) -> Any:
     return of.shape[0] if isinstance(of, torch.Tensor) and of.dim() else builtins.len(of)
 
 
-LENGTHS: Mapping[str, Any] = {"len": _length}
+class _RangeKind(type):
+    """Makes the class below pass for `range` where code asks what something is."""
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, builtins.range)
+
+
+class _Range(metaclass=_RangeKind):
+    """`range`, but as a list of sizes where each is one and how many there are does not depend on the sizes."""
+
+    def __new__(cls, *given: Any) -> Any:
+        if not any(isinstance(each, torch.SymInt) for each in given) or len(given) > 3:
+            return builtins.range(*given)
+        start, stop, step = (0, *given, 1) if len(given) == 1 else (*given, 1)[:3]
+        with disable_proxy_modes_tracing():  # the questions are no part of the graph
+            steps = 0
+            while steps < MOST_STEPS and statically_known_true(start + steps * step < stop):
+                steps += 1
+            known = statically_known_true(start + steps * step >= stop)
+        return [start + step * each for each in builtins.range(steps)] if known else builtins.range(*given)
+
+
+MOST_STEPS = 64
+"""Steps that a range over sizes is looked through for its end."""
+
+
+LENGTHS: Mapping[str, Any] = {"len": _length, "range": _Range}
 INTEGERS: Mapping[str, Any] = {"int": _Integer, "torch_int": _Integer}
 """By the name that code knows them under; `torch_int` is transformers' name for `int` while nothing is traced."""
 

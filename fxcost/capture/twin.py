@@ -17,18 +17,28 @@ from fxcost.capture.past import called_with_past, given_past
 
 
 def meta_twin(model: nn.Module) -> nn.Module | None:
-    """A deep copy in eval mode whose tensors are on the meta device; ties stay ties. None where copying fails."""
-    twin = twin_with(model, lambda tensor: tensor.detach().to("meta"))
+    """A deep copy in eval mode whose tensors are on the meta device; ties stay ties. None where copying fails.
+
+    Single integers that code computes sizes from keep their values.
+    """
+    twin = twin_with(model, lambda tensor: tensor.detach().to("meta"), keeping=_is_number)
     return None if twin is None else twin.eval()
 
 
-def twin_with(model: nn.Module, bare: Callable[[torch.Tensor], torch.Tensor]) -> nn.Module | None:
-    """A deep copy whose tensors are what `bare` makes of them; ties stay ties. None where copying fails."""
+def twin_with(
+    model: nn.Module,
+    bare: Callable[[torch.Tensor], torch.Tensor],
+    keeping: Callable[[str, torch.Tensor], bool] = lambda name, tensor: False,
+) -> nn.Module | None:
+    """A deep copy whose tensors are what `bare` makes of them; ties stay ties. None where copying fails.
+
+    What `keeping` says of a name inside a module and the tensor there is copied as it is.
+    """
     memo: dict[int, Any] = {}
     for module in model.modules():
-        slots = (*module._parameters.values(), *module._buffers.values(), *vars(module).values())
-        for tensor in slots:
-            if isinstance(tensor, torch.Tensor) and id(tensor) not in memo:
+        slots = (*module._parameters.items(), *module._buffers.items(), *vars(module).items())
+        for name, tensor in slots:
+            if isinstance(tensor, torch.Tensor) and id(tensor) not in memo and not keeping(name, tensor):
                 memo[id(tensor)] = _bared(tensor, bare)
     kept = list(memo.values())
     try:
@@ -39,6 +49,17 @@ def twin_with(model: nn.Module, bare: Callable[[torch.Tensor], torch.Tensor]) ->
     if isinstance(twin, torch.fx.GraphModule):
         _traced_by_node(twin)
     return _prepared(twin)
+
+
+def _is_number(name: str, tensor: torch.Tensor) -> bool:
+    """True for one integer with a value, such as a stride; but for the one that only training counts in."""
+    whole = tensor.dtype in (torch.int64, torch.int32) and tensor.dim() == 0
+    return whole and tensor.device.type == "cpu" and name.rpartition(".")[2] != "num_batches_tracked"
+
+
+def held_integers(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Buffers that are one integer each, with values, by name."""
+    return {name: buffer for name, buffer in model.named_buffers() if _is_number(name, buffer)}
 
 
 ORIGIN = "fxcost_origin"

@@ -1,14 +1,15 @@
-"""Integer inputs that are given as tensors keep their values in a trace, and so does what is computed from them alone.
+"""Integers that are given as tensors keep their values in a trace, and so does what is computed from them alone.
 
-Some models are told sizes in a tensor: how the patches of images lie (`grid_thw`), how long sequences are. A trace has no
-values, so it would not get past the first `grid_thw.tolist()`. Here each small tensor that only such inputs and plain
-numbers went into is computed beside the trace, for real.
+Some models are told sizes in a tensor: how the patches of images lie (`grid_thw`), how long sequences are; others keep
+strides and paddings in buffers. A trace has no values, so it would not get past the first `grid_thw.tolist()`. Here each
+small tensor that only such integers and plain numbers went into is computed beside the trace, for real, and single numbers
+that sizes went into as symbols.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -20,7 +21,8 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from fxcost.capture.twin import forwarding
+from fxcost.capture.scalars import Scalar, computed, rebuilt
+from fxcost.capture.twin import forwarding, held_integers
 
 LIMIT = 1 << 16
 """Elements up to which a value is computed."""
@@ -55,9 +57,9 @@ class _Values(TorchDispatchMode):
             if value is not None:
                 self.known[tensor] = value
 
-    def of(self, tensor: Tensor) -> Tensor | None:
+    def of(self, tensor: Tensor) -> Tensor | Scalar | None:
         """The value of a tensor, if it is known; that of a plain small tensor is itself."""
-        value: Tensor | None = self.known.get(tensor)
+        value: Tensor | Scalar | None = self.known.get(tensor)
         plain = not isinstance(tensor, FakeTensor | nn.Parameter) and tensor.device.type == "cpu"
         return tensor if value is None and plain and tensor.numel() <= LIMIT else value
 
@@ -69,11 +71,16 @@ class _Values(TorchDispatchMode):
         leaves = pytree.tree_leaves((args, given))
         operands = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         values = {id(each): self.of(each) for each in operands}
-        symbolic = any(isinstance(leaf, torch.SymInt | torch.SymFloat | torch.SymBool) for leaf in leaves)
+        symbolic = any(
+            isinstance(leaf, torch.SymInt | torch.SymFloat | torch.SymBool | Scalar)
+            for leaf in (*leaves, *values.values())
+        )
         if symbolic or any(value is None for value in values.values()) or not (operands or func in MAKERS):
             if func._schema.is_mutable:
                 for each in operands:
                     self.known.pop(each, None)
+            elif symbolic and all(value is not None for value in values.values()):
+                return self._with_sizes(func, args, given, values)
             return func(*args, **given)
         if not operands:
             made = func(*args, **given)
@@ -99,6 +106,19 @@ class _Values(TorchDispatchMode):
         for each, value in zip(pytree.tree_leaves(result), pytree.tree_leaves(found), strict=True):
             if isinstance(each, Tensor) and value.numel() <= LIMIT:
                 self.known[each] = value
+        return result
+
+    def _with_sizes(self, func: Any, args: tuple[Any, ...], given: dict[str, Any], values: dict[int, Any]) -> Any:
+        """An operator on tensors that are known, sizes among them."""
+        operands = tuple(_single(values[id(each)]) if isinstance(each, Tensor) else each for each in args)
+        if func is _ATEN._local_scalar_dense.default:
+            number = operands[0].item(args[0].dtype) if operands[0] is not None else None
+            return func(*args, **given) if number is None else number
+        result = func(*args, **given)
+        if isinstance(result, Tensor) and result.numel() == 1:
+            value = computed(func, operands, given, result.dtype)
+            if value is not None:
+                self.known[result] = value
         return result
 
 
@@ -129,17 +149,45 @@ class _Lists(TorchFunctionMode):
         """Call the function, or read the list."""
         given = dict(kwargs or {})
         known = self.values.known
-        if function is Tensor.tolist and args[0] in known:
+        if function is Tensor.tolist and isinstance(known.get(args[0]), Tensor):
             return known[args[0]].tolist()
+        if getattr(function, "__name__", "") in SIZED:
+            args = tuple(self._sizes(each) for each in args)
         result = function(*args, **given)
         if function in (torch.tensor, torch.as_tensor) and args and result.numel() <= LIMIT and _numbers(args[0]):
             with _untraced():
                 known[result] = torch.tensor(args[0], dtype=result.dtype)
         return result
 
+    def _sizes(self, given: Any) -> Any:
+        """A list or slice with the numbers in it that it gives as tensors."""
+        if isinstance(given, slice):
+            return slice(*map(self._size, (given.start, given.stop, given.step)))
+        if isinstance(given, list | tuple):
+            return type(given)([self._sizes(self._size(each)) for each in given])
+        return given
+
+    def _size(self, given: Any) -> Any:
+        value = self.values.known.get(given) if isinstance(given, Tensor) and not given.dim() else None
+        known = None if value is None else _single(value)
+        number = None if known is None else known.item(given.dtype)
+        return given if number is None else number
+
+
+SIZED = frozenset(("pad", "__getitem__", "view", "reshape", "expand", "repeat", "split", "narrow", "roll"))
+"""Functions that take sizes as integers, one by one; a tensor among them would be asked for a plain number."""
+
 
 def _numbers(data: Any) -> bool:
     return all(type(leaf) in (bool, int, float) for leaf in pytree.tree_leaves(data))
+
+
+def _single(value: Tensor | Scalar) -> Scalar | None:
+    """A known value as a number; None where it is several, or no integer."""
+    if isinstance(value, Scalar):
+        return value
+    with _untraced():
+        return Scalar(value.item()) if value.numel() == 1 and _whole(value) else None
 
 
 @contextmanager
@@ -157,11 +205,19 @@ def followed(specs: Any, given: Any) -> Iterator[None]:
         yield
 
 
-def values_followed(model: nn.Module, specs: Any) -> AbstractContextManager[None]:
-    """The same while the model's `forward` is traced."""
+@contextmanager
+def values_followed(model: nn.Module, specs: Any) -> Iterator[None]:
+    """The same while the model's `forward` is traced, which puts other tensors in the place of its buffers."""
+    with _untraced():
+        held = {name: value.clone() for name, value in held_integers(model).items()}
 
     def call(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        with followed(specs, (args, kwargs)):
+        mode = _Values(values_of(specs), (args, kwargs))
+        for name, buffer in model.named_buffers():
+            if name in held:
+                mode.known[buffer] = held[name]
+        with mode, _Lists(mode):
             return forward(*args, **kwargs)
 
-    return forwarding(model, call)
+    with forwarding(model, call), rebuilt():
+        yield

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -19,8 +21,8 @@ class Masked(nn.Module):
         self.selects = selects
 
     def forward(self, x: Tensor) -> Tensor:
-        mask = None if torch.compiler.is_compiling() else torch.ones(x.shape[:2], device=x.device)
-        found = self.linear(x) * mask[:, :, None]  # type: ignore[index]
+        mask: Any = None if torch.compiler.is_compiling() else torch.ones(x.shape[:2], device=x.device)
+        found: Tensor = self.linear(x) * mask[:, :, None]
         return found[found[..., 0] > 0] if self.selects else found
 
 
