@@ -23,6 +23,7 @@ LEFT_OPEN: dict[str, Any] = {
     "n_routed_experts": 8, "n_shared_experts": 1, "num_experts": 8, "moe_intermediate_size": 512, "top_k_experts": 2,
     "num_key_value_heads": lambda part: part.num_attention_heads, "expert_intermediate_size": 512,
     "image_token_id": 4, "image_token_index": 4, "video_token_id": 5,
+    "default_language": lambda part: part.languages[0],
 }  # fmt: skip
 """What some default configurations leave out, although no model can be built or run without."""
 
@@ -40,8 +41,23 @@ CORRECTED: dict[str, dict[str, Any]] = {
     "gemma3n_text": {"num_kv_shared_layers": 0},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"]},
     "deepseek_ocr2_text": {"mlp_layer_types": ["dense", "sparse"]},
-    **{kind: {"num_time_features": 1} for kind in ("autoformer", "informer", "time_series_transformer")},
+    **{  # the width of the features was counted without those of time
+        kind: {"num_time_features": 1, "feature_size": 10}
+        for kind in ("autoformer", "informer", "time_series_transformer")
+    },
     "granite4_vision": {"deepstack_layer_map": []},
+    # A misspelt key leaves timm's default architecture, whose channels are not those that are stated beside it.
+    "timm_wrapper": {"architecture": lambda part: getattr(part, "archirecture", part.architecture)},
+    "lw_detr": {  # of the small published one
+        "projector_scale_factors": [1.0],
+        "projector_in_channels": lambda part: [part.d_model],
+        "num_feature_levels": 1,
+    },
+    "depth_pro": {"intermediate_hook_ids": [1, 0]},
+    "uvdoc_backbone": {"out_features": [f"stage{n}" for n in range(1, 7)]},
+    # Published beside the checkpoint. The first layers, which are dense: experts are a loop over those that were hit,
+    # which takes values, and with them the model is too large for real ones.
+    "step3p5": {"sliding_window": 512, "num_hidden_layers": 2, "mlp_layer_types": ["dense", "dense"]},
 }  # fmt: skip
 """By model type: what default configurations state so that no model can be built or run from them."""
 
@@ -56,6 +72,9 @@ def shallow(config: Any, depth: int) -> None:
     for name in lists:
         kinds = [repr(kind) for kind in values[name]]
         depth = max(depth, *(kinds.index(kind) + 1 for kind in set(kinds))) if len(set(kinds)) < 5 else depth
+    stages = getattr(config, "out_indices", None) or ()
+    if len(stages) > 1 and hasattr(config, "stage_names"):  # a backbone: what follows is as wide as all its outputs
+        depth = max(depth, *stages)
     for name in DENSE_FIRST:
         if isinstance(values.get(name), int) and values[name] > 1:
             setattr(config, name, 1)
@@ -74,7 +93,7 @@ def corrected(part: Any) -> None:
         if getattr(part, name, value) is None and (not callable(value) or hasattr(part, "num_attention_heads")):
             setattr(part, name, value(part) if callable(value) else value)
     for name, value in CORRECTED.get(part.model_type, {}).items():
-        setattr(part, name, value)
+        setattr(part, name, value(part) if callable(value) else value)
     width, heads = (getattr(part, name, None) for name in ("hidden_size", "num_attention_heads"))
     if isinstance(width, int) and isinstance(heads, int) and not hasattr(part, "head_dim") and width % heads:
         part.num_attention_heads = max(n for n in range(1, heads) if width % n == 0)

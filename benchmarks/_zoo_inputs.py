@@ -22,6 +22,15 @@ def _stated(config: Any, *names: str, default: int) -> int:
     return default
 
 
+def _image_size(config: Any) -> int:
+    """The least height and width that the configuration states."""
+    stated = [getattr(part, name, None) for part in parts(config) for name in ("image_size", "max_img_size")]
+    size = next((value for value in stated if value), 224)
+    size = size if isinstance(size, int) else min(size)
+    ratios = getattr(config, "scaled_images_ratios", None)  # the smallest copy of an image still makes a patch
+    return int(config.patch_size / min(ratios)) if ratios else size
+
+
 def input_sets(model_class: Any, config: Any) -> Iterator[dict[str, Any]]:
     """Keyword inputs to try, by the names that `forward` takes: the main input, then pairs, then the others.
 
@@ -32,6 +41,8 @@ def input_sets(model_class: Any, config: Any) -> Iterator[dict[str, Any]]:
     beside: dict[str, Any] = {}
     if "decoder_input_ids" in takes:
         beside["decoder_input_ids"] = "i64[N,T]"
+    elif "decoder_input_values" in takes:
+        beside["decoder_input_values"] = f"N,T,{_stated(config, 'hidden_size', default=768)}"
     main = getattr(model_class, "main_input_name", "input_ids")
     order = [main, *(name for name in spellings if name != main)]
     demanded = [name for name in spellings if takes[name].default is inspect.Parameter.empty]
@@ -48,9 +59,12 @@ def input_sets(model_class: Any, config: Any) -> Iterator[dict[str, Any]]:
                 yield {**found, **beside}
                 if beside:
                     yield found
-    companions = {name: each[0] for name, each in spellings.items() if name not in MAIN}
-    if companions:
+    beyond = {name: each for name, each in spellings.items() if name not in MAIN}
+    ways = [dict(zip(beyond, each, strict=True)) for each in product(*beyond.values())] if beyond else []
+    for companions in ways:
         yield from ({**each, **companions} for each in [*first, *pairs] or [{}])
+    if beside and masks:
+        yield from ({**each, **way, masks[-1]: "i64[N,S]", **beside} for each in first for way in ways)
 
 
 MAIN = (
@@ -66,8 +80,12 @@ GRID = (16, 16)
 def _spellings(config: Any, takes: Iterable[str]) -> dict[str, tuple[Any, ...]]:
     """Specs to try for inputs by name; an input whose values are sizes is given with values."""
     channels = _stated(config, "num_channels", "in_channels", "in_chans", default=3)
-    mels = _stated(config, "num_mel_bins", "input_feat_per_channel", "feature_size", "n_mels", "input_dim", default=80)
+    mels = _stated(
+        config, "num_mel_bins", "input_feat_per_channel", "feature_size", "n_mels", "input_dim",
+        "feature_projection_input_dim", default=80,
+    )  # fmt: skip
     frames = _stated(config, "num_frames", "num_image_with_embedding", default=8)
+    size = _image_size(config)
     variables = _stated(config, "num_input_channels", "input_size", default=1)
     length = _stated(config, "context_length", default=64)
     width = _stated(config, "hidden_size", "d_model", default=768)
@@ -75,6 +93,7 @@ def _spellings(config: Any, takes: Iterable[str]) -> dict[str, tuple[Any, ...]]:
     side = _stated(config, "patch_size", default=16)
     patch = channels * side**2 * _stated(config, "temporal_patch_size", default=1)
     past = max(getattr(config, "lags_sequence", None) or [0]) + length
+    step = _stated(config, "patch_length", default=32)
     patches = GRID[0] * GRID[1]
     packed = any("grid_thw" in name or name == "target_sizes" for name in takes)
     found: dict[str, tuple[Any, ...]] = {
@@ -84,19 +103,30 @@ def _spellings(config: Any, takes: Iterable[str]) -> dict[str, tuple[Any, ...]]:
             f"N,{frames},{channels},H,W",
             f"N,T,{channels},H,W",
             f"N,2,{channels},H,W",
+            f"N,{frames},{channels},H@{size},W@{size}",
+            f"N,{channels},H@{size},W@{size}",
         ),
         "pixel_values_videos": (f"N,{frames},{channels},H,W",),
-        "input_values": ("N,S", "N,1,S", f"N,S,{mels}", f"N,1024,{mels}"),
-        "input_features": (f"N,{mels},S", f"N,S,{mels}", "N,S,128", "N,S,560", f"N,{mels},3000", f"N,1,1001,{mels}"),
-        "past_values": (f"N,{past},{variables}", f"N,{past}"),
+        "input_values": ("N,S", "N,1,S", f"N,S,{mels}", f"N,1024,{mels}", f"N,S,{width}"),
+        "input_features": (
+            f"N,{mels},S",
+            f"N,S,{mels}",
+            "N,S,128",
+            "N,S,560",
+            f"N,{mels},3000",
+            f"N,1,1001,{mels}",
+            f"N,S,{4 * mels}",  # four frames stacked
+        ),
+        "past_values": (f"N,{past},{variables}", f"N,{past}", f"N,{step}*P"),
         "inputs": ("i64[N,S]", f"N,S,{width}"),
-        "hidden_states": (f"N,S,{width}",),
+        "hidden_states": (f"N,S,{width}", f"N,{_stated(config, 'channels', default=1)},S"),
         "inputs_embeds": (f"N,S,{width}",),
         "spectrogram": (f"N,S,{_stated(config, 'model_in_channels', default=64)}",),
         # What goes with them.
         "past_time_features": (f"N,{past},{_stated(config, 'num_time_features', default=1)}",),
         "past_observed_mask": (f"N,{past}", f"N,{past},{variables}"),
-        "past_values_padding": ("i64[N,S]",),
+        "past_values_padding": (f"i64[N,{step}*P]",),
+        "freq": ("i64[N,1]",),
         "input_features_mask": ("i64[N,S]",),
         "query_embeds": (f"N,32,{width}",),
         "qformer_input_ids": ("i64[N,Q]",),
@@ -106,8 +136,7 @@ def _spellings(config: Any, takes: Iterable[str]) -> dict[str, tuple[Any, ...]]:
         "action_embeds": (f"N,A,{width}",),
         "audio_mel": (f"N,S,{_stated(config, 'input_feat_size', default=128)}",),
         "audio_mel_mask": ("bool[N,S]",),
-        "pixel_position_ids": ("i64[N,P,2]",),
-        "bbox": ("i64[N,S,4]", "N,S,8"),
+        "bbox": ("i64[N,S,4]", "N,S,4", "N,S,8"),
         "visual_feats": (f"N,V,{_stated(config, 'visual_feat_dim', default=2048)}",),
         "visual_pos": ("N,V,4",),
         "states": (f"N,S,{_stated(config, 'state_dim', default=17)}",),
@@ -118,9 +147,18 @@ def _spellings(config: Any, takes: Iterable[str]) -> dict[str, tuple[Any, ...]]:
         "encoder_hidden_states": (f"N,E,{_stated(config, 'encoder_hidden_size', default=width)}",),
         "image_embeds_position_mask": ("bool[N,S]",),
         "task_inputs": ("i64[N,77]",),
-        "prompt_pixel_values": (f"N,{channels},H,W",),
-        "prompt_masks": (f"N,{channels},H,W",),
     }
+    if "prompt_pixel_values" in takes:  # the model puts both images below one another
+        names = ("pixel_values", "prompt_pixel_values", "prompt_masks")
+        found |= dict.fromkeys(names, (f"N,{channels},H@{size},W@{size}",))
+    if "pixel_position_ids" in takes:  # patches of an image beside one another, pooled by squares
+        pooled = _stated(config, "pooling_kernel_size", default=1) ** 2
+        found["pixel_values"] = (f"N,{pooled}*P,{patch}",)
+        found["pixel_position_ids"] = (f"i64[N,{pooled}*P,2]",)
+    if "spatial_shapes" in takes:  # patches of one image, padded, and how they lie
+        found["pixel_values"] = (f"1,P={patches}..@{patches},{patch}",)
+        found["pixel_attention_mask"] = ("i64[1,P]",)
+        found["spatial_shapes"] = (torch.tensor([GRID]),)
     if packed:  # patches of images after one another
         found["hidden_states"] = found["pixel_values"] = (
             f"P@{patches},{patch}",

@@ -36,6 +36,9 @@ as a lower bound), unchecked (no independent count to be had), failed, refused (
 WANTED = 3
 """Other sizes to count at, where the model takes as many."""
 
+OF_VALUES = ("DataDependentOutputException", "DynamicOutputShapeException", "GuardOnDataDependentSymNode")
+"""Errors of a run without values that needs one."""
+
 REAL_ELEMENTS = 400_000_000
 """Parameters of a model that may be built with real weights for a count."""
 
@@ -69,8 +72,9 @@ def measure(subject: Subject, plain: bool, report: Callable[[Row], None]) -> Non
         stage(build_s=_seconds(start), params=_elements(model))
         inputs = _accepted(model, found.inputs, "meta")
         if inputs is None and _elements(model) <= REAL_ELEMENTS:
+            candidates = tuple(_for_values(model, found.inputs))
             model = build(found.build, subject.key, "cpu")
-            inputs = _accepted(model, found.inputs[:3], "cpu")
+            inputs = _accepted(model, candidates, "cpu")
         if inputs is None:
             stage(outcome="refused", error="none of the inputs that were tried runs")
             return
@@ -124,6 +128,16 @@ def _accepted(model: nn.Module, candidates: tuple[Inputs, ...], device: str) -> 
             continue
         return each
     return fallback
+
+
+def _for_values(model: nn.Module, candidates: tuple[Inputs, ...]) -> Iterator[Inputs]:
+    """Inputs to try with real values: the first ones, and one more that fails for want of them, with small images."""
+    yield from candidates[:3]
+    for args, named in candidates[3:]:
+        if probe(request_for(model, (args, named), "meta")).error.startswith(OF_VALUES):
+            small = {k: v.replace(",H,W", ",H@224,W@224") if isinstance(v, str) else v for k, v in named.items()}
+            yield args, small
+            return
 
 
 def request_for(model: nn.Module, inputs: Inputs, device: str) -> Request:
