@@ -33,6 +33,7 @@ def input_sets(model_class: Any, config: Any) -> Iterator[dict[str, Any]]:
     if "decoder_input_ids" in takes:
         beside["decoder_input_ids"] = "i64[N,T]"
     main = getattr(model_class, "main_input_name", "input_ids")
+    main = main if isinstance(main, str) else main[0]
     order = [main, *(name for name in spellings if name != main)]
     demanded = [name for name in spellings if takes[name].default is inspect.Parameter.empty]
     alone = [{name: spec} for name in order if name in MAIN for spec in spellings.get(name, ())]
@@ -75,10 +76,11 @@ def _spellings(config: Any, takes: Iterable[str]) -> dict[str, tuple[Any, ...]]:
     side = _stated(config, "patch_size", default=16)
     patch = channels * side**2 * _stated(config, "temporal_patch_size", default=1)
     past = max(getattr(config, "lags_sequence", None) or [0]) + length
+    codebooks = _stated(config, "num_codebooks", default=1)
     patches = GRID[0] * GRID[1]
     packed = any("grid_thw" in name or name == "target_sizes" for name in takes)
     found: dict[str, tuple[Any, ...]] = {
-        "input_ids": ("i64[N,S]",),
+        "input_ids": ("i64[N,S]", *([f"i64[{codebooks}*N,S]"] if codebooks > 1 else [])),
         "pixel_values": (
             f"N,{channels},H,W",
             f"N,{frames},{channels},H,W",
