@@ -24,7 +24,7 @@ LEFT_OPEN: dict[str, Any] = {
     "n_routed_experts": 8, "n_shared_experts": 1, "num_experts": 8, "moe_intermediate_size": 512, "top_k_experts": 2,
     "num_key_value_heads": lambda part: part.num_attention_heads, "expert_intermediate_size": 512,
     "image_token_id": 4, "image_token_index": 4, "video_token_id": 5, "downsample_rate": "1/4",
-    "indexer_n_heads": 4, "indexer_kv_heads": 1, "indexer_head_dim": 128, "indexer_budget": 2048,
+    "indexer_n_heads": 4, "indexer_kv_heads": 1, "indexer_head_dim": lambda part: part.head_dim, "indexer_budget": 2048,
     "indexer_compress_ratio": 4,
 }  # fmt: skip
 """What some default configurations leave out, although no model can be built or run without."""
@@ -49,6 +49,8 @@ CORRECTED: dict[str, dict[str, Any]] = {
     "dbrx": {"attn_config.rope_theta": 500000.0, "attn_config.clip_qkv": 8},
     "moonshine_streaming": {"num_key_value_heads": 8},
     "t5gemma2_text": {"dropout_rate": 0.0},
+    "muse_spark_audio": {"num_hidden_layers": 4},  # a pyramid with a width for each
+    "openai_privacy_filter": {"_experts_implementation": "grouped_mm"},  # as with other experts, no loop over them
     "zamba": {"num_hidden_layers": 4, "layers_block_type": ["linear_attention", "hybrid"] * 2},  # two share weights
 }  # fmt: skip
 """By model type, names inside by dots: what default configurations state so that no model can be built or run from them."""

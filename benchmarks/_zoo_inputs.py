@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Iterable, Iterator
 from itertools import product
 from typing import Any
@@ -39,6 +40,7 @@ def input_sets(model_class: Any, config: Any) -> Iterator[dict[str, Any]]:
     alone = [{name: spec} for name in order if name in MAIN for spec in spellings.get(name, ())]
     first = [each for each in alone if main in each]
     pairs = [{**a, **b} for a in alone for b in alone if "input_ids" in a and "input_ids" not in b]
+    pairs += [{**a, **b} for a in alone for b in alone if "input_values" in a and "pixel_values_videos" in b]
     masks = [name for name in (f"{main}_mask", "attention_mask", "padding_mask") if name in takes]
     masked = [{**each, name: "i64[N,S]"} for each in first for name in masks]
     for each in [*first, *pairs, *masked, *alone[len(first) :], {}]:
@@ -54,6 +56,12 @@ def input_sets(model_class: Any, config: Any) -> Iterator[dict[str, Any]]:
         yield from ({**each, **companions} for each in [*first, *pairs] or [{}])
 
 
+def _times(factor: int, dims: str) -> str:
+    """Sizes of which the last is a multiple of `factor`."""
+    before, comma, last = dims.rpartition(",")
+    return dims if factor == 1 else f"{before}{comma}{factor}*{last}"
+
+
 MAIN = (
     "input_ids", "pixel_values", "pixel_values_videos", "input_values", "input_features", "past_values", "inputs",
     "hidden_states", "inputs_embeds", "spectrogram",
@@ -67,14 +75,25 @@ GRID = (16, 16)
 def _spellings(config: Any, takes: Iterable[str]) -> dict[str, tuple[Any, ...]]:
     """Specs to try for inputs by name; an input whose values are sizes is given with values."""
     channels = _stated(config, "num_channels", "in_channels", "in_chans", default=3)
-    mels = _stated(config, "num_mel_bins", "input_feat_per_channel", "feature_size", "n_mels", "input_dim", default=80)
+    mels = _stated(
+        config, "num_mel_bins", "input_feat_per_channel", "feature_size", "n_mels", "input_dim",
+        "feature_projection_input_dim", default=80,
+    )  # fmt: skip
+    # Sound comes in lengths that some models demand a multiple of: a token's or a window's.
+    samples = _stated(config, "samples_per_token", default=1)
+    window = 2 * _stated(config, "n_window", default=0)
+    heard = _times(_stated(config, "audio_length_per_tok", default=window or 1), "S")
+    if "input_values" in takes and "input_features" in takes:  # frames beside samples
+        heard, samples = "S", math.prod(getattr(config, "downsampling_ratios", [1]))
     frames = _stated(config, "num_frames", "num_image_with_embedding", default=8)
     variables = _stated(config, "num_input_channels", "input_size", default=1)
     length = _stated(config, "context_length", default=64)
     width = _stated(config, "hidden_size", "d_model", default=768)
     latent = _stated(config, "latent_dim", "codebook_dim", default=width)
+    action = _stated(getattr(config, "dit_config", config), "hidden_size", default=width)
     side = _stated(config, "patch_size", default=16)
-    patch = channels * side**2 * _stated(config, "temporal_patch_size", default=1)
+    patch = channels * side**2 * _stated(config, "temporal_patch_size", "patch_temporal", default=1)
+    tile = side * _stated(config, "spatial_merge_size", default=1)
     past = max(getattr(config, "lags_sequence", None) or [0]) + length
     codebooks = _stated(config, "num_codebooks", default=1)
     patches = GRID[0] * GRID[1]
@@ -88,8 +107,15 @@ def _spellings(config: Any, takes: Iterable[str]) -> dict[str, tuple[Any, ...]]:
             f"N,2,{channels},H,W",
         ),
         "pixel_values_videos": (f"N,{frames},{channels},H,W",),
-        "input_values": ("N,S", "N,1,S", f"N,S,{mels}", f"N,1024,{mels}"),
-        "input_features": (f"N,{mels},S", f"N,S,{mels}", "N,S,128", "N,S,560", f"N,{mels},3000", f"N,1,1001,{mels}"),
+        "input_values": (_times(samples, "N,S"), _times(samples, "N,1,S"), f"N,S,{mels}", f"N,1024,{mels}"),
+        "input_features": (
+            f"N,{mels},{heard}",
+            f"N,{heard},{mels}",
+            "N,S,128",
+            "N,S,560",
+            f"N,{mels},3000",
+            f"N,1,1001,{mels}",
+        ),
         "past_values": (f"N,{past},{variables}", f"N,{past}"),
         "inputs": ("i64[N,S]", f"N,S,{width}"),
         "hidden_states": (f"N,S,{width}",),
@@ -99,15 +125,16 @@ def _spellings(config: Any, takes: Iterable[str]) -> dict[str, tuple[Any, ...]]:
         "past_time_features": (f"N,{past},{_stated(config, 'num_time_features', default=1)}",),
         "past_observed_mask": (f"N,{past}", f"N,{past},{variables}"),
         "past_values_padding": ("i64[N,S]",),
-        "input_features_mask": ("i64[N,S]",),
+        "input_features_mask": (f"i64[N,{heard}]",),
         "query_embeds": (f"N,32,{width}",),
         "qformer_input_ids": ("i64[N,Q]",),
-        "latents": (f"N,{latent},S", f"N,S,{latent}"),
+        "latents": (f"N,{latent},S", f"N,S,{latent}", *([f"N,{width},S"] if width != latent else [])),
         "noise_embeds": (f"N,S,{width}",),
-        "context_hidden_states": (f"N,T,{width}",),
-        "action_embeds": (f"N,A,{width}",),
+        "context_hidden_states": (f"N,T,{width * len(getattr(config, 'target_layer_ids', None) or [0])}",),
+        "action_embeds": (f"N,A,{action}",),
         "audio_mel": (f"N,S,{_stated(config, 'input_feat_size', default=128)}",),
         "audio_mel_mask": ("bool[N,S]",),
+        "pixel_attention_mask": ("bool[N,T]",),
         "pixel_position_ids": ("i64[N,P,2]",),
         "bbox": ("i64[N,S,4]", "N,S,8"),
         "visual_feats": (f"N,V,{_stated(config, 'visual_feat_dim', default=2048)}",),
@@ -123,11 +150,20 @@ def _spellings(config: Any, takes: Iterable[str]) -> dict[str, tuple[Any, ...]]:
         "prompt_pixel_values": (f"N,{channels},H,W",),
         "prompt_masks": (f"N,{channels},H,W",),
     }
+    if "classes_structure" in takes:  # of one image, and how many classes it is asked for
+        found["pixel_values"] = (f"1,{channels},H,W",)
+        found |= {f"classes_{name}": ("i64[3,S]",) for name in ("input_ids", "attention_mask")}
+        found |= {f"tasks_{name}": ("i64[1,T]",) for name in ("input_ids", "attention_mask")}
+        found["classes_structure"] = (torch.tensor([3]),)
     if packed:  # patches of images after one another
         found["hidden_states"] = found["pixel_values"] = (
             f"P@{patches},{patch}",
             f"P@{patches},{channels},{side},{side}",
+            f"P@{patches},{tile},{tile},{channels}",
         )
+        if "target_sizes" in takes:  # one image, its patches side by side
+            found["pixel_values"] = (f"1,{channels},{side},{side * patches}",)
+            found["target_sizes"] = (torch.tensor([GRID]),)
         if "merge_sizes" in takes:
             found["merge_sizes"] = (torch.tensor([2]),)
         found |= {name: (torch.tensor([[1, *GRID]]),) for name in ("grid_thw", "image_grid_thw")}
