@@ -45,7 +45,7 @@ CORRECTED: dict[str, dict[str, Any]] = {
     "deepseek_ocr2_text": {"mlp_layer_types": ["dense", "sparse"]},
     **{kind: {"num_time_features": 1} for kind in ("autoformer", "informer", "time_series_transformer")},
     "granite4_vision": {"deepstack_layer_map": []},
-    "timm_backbone": {"backbone": "resnet50"},
+    "timm_backbone": {"backbone": lambda part: part.backbone or "resnet50"},
     "dbrx": {"attn_config.rope_theta": 500000.0, "attn_config.clip_qkv": 8},
     "moonshine_streaming": {"num_key_value_heads": 8},
     "t5gemma2_text": {"dropout_rate": 0.0},
@@ -88,7 +88,7 @@ def corrected(part: Any) -> None:
             setattr(part, name, value(part) if callable(value) else value)
     for name, value in CORRECTED.get(part.model_type, {}).items():
         *inside, last = name.split(".")
-        setattr(reduce(getattr, inside, part), last, value)
+        setattr(reduce(getattr, inside, part), last, value(part) if callable(value) else value)
     width, heads = (getattr(part, name, None) for name in ("hidden_size", "num_attention_heads"))
     free = "head_dim" not in by_layer and not hasattr(part, "head_dim")
     if isinstance(width, int) and isinstance(heads, int) and free and width % heads:

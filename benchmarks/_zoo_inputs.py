@@ -150,8 +150,11 @@ def _spellings(config: Any, takes: Iterable[str]) -> dict[str, tuple[Any, ...]]:
         "prompt_pixel_values": (f"N,{channels},H,W",),
         "prompt_masks": (f"N,{channels},H,W",),
     }
+    if {"input_values", "pixel_values_videos"} <= set(takes) and "input_ids" not in takes:  # many samples a frame
+        found["input_values"] = ("N,1,S@15360",)
     if "classes_structure" in takes:  # of one image, and how many classes it is asked for
-        found["pixel_values"] = (f"1,{channels},H,W",)
+        height = _stated(config, "image_size", default=640)
+        found["pixel_values"] = (f"1,{channels},H@{height},W@{height}",)
         found |= {f"classes_{name}": ("i64[3,S]",) for name in ("input_ids", "attention_mask")}
         found |= {f"tasks_{name}": ("i64[1,T]",) for name in ("input_ids", "attention_mask")}
         found["classes_structure"] = (torch.tensor([3]),)
