@@ -24,8 +24,6 @@ LEFT_OPEN: dict[str, Any] = {
     "n_routed_experts": 8, "n_shared_experts": 1, "num_experts": 8, "moe_intermediate_size": 512, "top_k_experts": 2,
     "num_key_value_heads": lambda part: part.num_attention_heads, "expert_intermediate_size": 512,
     "image_token_id": 4, "image_token_index": 4, "video_token_id": 5, "downsample_rate": "1/4",
-    "indexer_n_heads": 4, "indexer_kv_heads": 1, "indexer_head_dim": lambda part: part.head_dim, "indexer_budget": 2048,
-    "indexer_compress_ratio": 4,
 }  # fmt: skip
 """What some default configurations leave out, although no model can be built or run without."""
 
@@ -51,6 +49,10 @@ CORRECTED: dict[str, dict[str, Any]] = {
     "t5gemma2_text": {"dropout_rate": 0.0},
     "muse_spark_audio": {"num_hidden_layers": 4},  # a pyramid with a width for each
     "openai_privacy_filter": {"_experts_implementation": "grouped_mm"},  # as with other experts, no loop over them
+    "perception_lm": {
+        "vision_config.architecture": "vit_pe_core_large_patch14_336",
+        "vision_config.model_args": {"embed_dim": 1024, "depth": 2, "img_size": [448, 448], "global_pool": ""},
+    },
     "zamba": {"num_hidden_layers": 4, "layers_block_type": ["linear_attention", "hybrid"] * 2},  # two share weights
 }  # fmt: skip
 """By model type, names inside by dots: what default configurations state so that no model can be built or run from them."""
