@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import reduce
 from typing import Any
 
 DEPTHS = {
@@ -22,7 +23,7 @@ LEFT_OPEN: dict[str, Any] = {
     "vocabulary_map": {"<image>": 4}, "head_dim": lambda part: part.hidden_size // part.num_attention_heads,
     "n_routed_experts": 8, "n_shared_experts": 1, "num_experts": 8, "moe_intermediate_size": 512, "top_k_experts": 2,
     "num_key_value_heads": lambda part: part.num_attention_heads, "expert_intermediate_size": 512,
-    "image_token_id": 4, "image_token_index": 4, "video_token_id": 5,
+    "image_token_id": 4, "image_token_index": 4, "video_token_id": 5, "downsample_rate": "1/4",
     "default_language": lambda part: part.languages[0],
 }  # fmt: skip
 """What some default configurations leave out, although no model can be built or run without."""
@@ -55,11 +56,19 @@ CORRECTED: dict[str, dict[str, Any]] = {
     },
     "depth_pro": {"intermediate_hook_ids": [1, 0]},
     "uvdoc_backbone": {"out_features": [f"stage{n}" for n in range(1, 7)]},
-    # Published beside the checkpoint. The first layers, which are dense: experts are a loop over those that were hit,
-    # which takes values, and with them the model is too large for real ones.
-    "step3p5": {"sliding_window": 512, "num_hidden_layers": 2, "mlp_layer_types": ["dense", "dense"]},
+    "timm_backbone": {"backbone": lambda part: part.backbone or "resnet50"},
+    "dbrx": {"attn_config.rope_theta": 500000.0, "attn_config.clip_qkv": 8},
+    "moonshine_streaming": {"num_key_value_heads": 8},
+    "t5gemma2_text": {"dropout_rate": 0.0},
+    "muse_spark_audio": {"num_hidden_layers": 4},  # a pyramid with a width for each
+    "openai_privacy_filter": {"_experts_implementation": "grouped_mm"},  # as with other experts, no loop over them
+    "perception_lm": {
+        "vision_config.architecture": "vit_pe_core_large_patch14_336",
+        "vision_config.model_args": {"embed_dim": 1024, "depth": 2, "img_size": [448, 448], "global_pool": ""},
+    },
+    "zamba": {"num_hidden_layers": 4, "layers_block_type": ["linear_attention", "hybrid"] * 2},  # two share weights
 }  # fmt: skip
-"""By model type: what default configurations state so that no model can be built or run from them."""
+"""By model type, names inside by dots: what default configurations state so that no model can be built or run from them."""
 
 
 def shallow(config: Any, depth: int) -> None:
@@ -89,13 +98,18 @@ def shallow(config: Any, depth: int) -> None:
 
 def corrected(part: Any) -> None:
     """Fill in what a configuration leaves open, and set right what it states amiss."""
+    by_layer = part.per_layer_attributes if getattr(part, "is_heterogeneous", False) else ()
     for name, value in LEFT_OPEN.items():
+        if name in by_layer:  # stated for some of the layers, and then not to be read for all of them
+            continue
         if getattr(part, name, value) is None and (not callable(value) or hasattr(part, "num_attention_heads")):
             setattr(part, name, value(part) if callable(value) else value)
     for name, value in CORRECTED.get(part.model_type, {}).items():
-        setattr(part, name, value(part) if callable(value) else value)
+        *inside, last = name.split(".")
+        setattr(reduce(getattr, inside, part), last, value(part) if callable(value) else value)
     width, heads = (getattr(part, name, None) for name in ("hidden_size", "num_attention_heads"))
-    if isinstance(width, int) and isinstance(heads, int) and not hasattr(part, "head_dim") and width % heads:
+    free = "head_dim" not in by_layer and not hasattr(part, "head_dim")
+    if isinstance(width, int) and isinstance(heads, int) and free and width % heads:
         part.num_attention_heads = max(n for n in range(1, heads) if width % n == 0)
 
 

@@ -134,6 +134,9 @@ def _transformers(subject: Subject) -> Settled:
     model_class = transformers.MODEL_MAPPING[type(config)]
     if isinstance(model_class, tuple):
         model_class = model_class[0]
+    # A class that takes a part of the configuration only, such as the decoder's, gets that part.
+    wanted = model_class.__init__.__annotations__.get("config")
+    config = next((part for part in parts(config) if type(part) is wanted), config)
     inputs = tuple(((), each) for each in input_sets(model_class, config))
     return Settled(model_class.__name__, partial(model_class, config), inputs)
 
