@@ -151,7 +151,7 @@ def _spellings(config: Any, takes: Iterable[str]) -> dict[str, tuple[Any, ...]]:
         "past_observed_mask": (f"N,{past}", f"N,{past},{variables}"),
         "past_values_padding": (f"i64[N,{step}*P]",),
         "freq": ("i64[N,1]",),
-        "input_features_mask": (f"i64[N,{heard}]",),
+        "input_features_mask": (f"i64[N,{heard}]", f"bool[N,{heard}]"),
         "query_embeds": (f"N,32,{width}",),
         "qformer_input_ids": ("i64[N,Q]",),
         "latents": (f"N,{latent},S", f"N,S,{latent}", *([f"N,{width},S"] if width != latent else [])),

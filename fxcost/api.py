@@ -229,6 +229,10 @@ def captured(
     return _checked(cost, source.eager_count)
 
 
+SOME = 16
+"""How many of what only the data decide, where two formulas are compared."""
+
+
 def _verified(cost: Cost, capture: Callable[[Mapping[str, int]], Source], progress: Progress) -> Cost:
     """Drop guards that fix a size expression to its traced value, if captures at two other sizes agree in every total.
 
@@ -248,11 +252,11 @@ def _verified(cost: Cost, capture: Callable[[Mapping[str, int]], Source], progre
             special = _all_totals(capture(pins).graph, cost.options)
         except ModelError:
             continue
+        totals = _all_totals(cost.graph, cost.options)
+        found = frozenset().union(*(each.symbols for each in (*totals.values(), *special.values()))) - point.keys()
         for at in (rest, dict.fromkeys(rest, 3)):
-            if any(
-                evaluate(v, {**at, **pins}) != evaluate(special[n], {**cost.graph.pinned, **at})
-                for n, v in _all_totals(cost.graph, cost.options).items()
-            ):
+            at = {**dict.fromkeys(found, SOME), **cost.graph.pinned, **at}
+            if any(evaluate(v, {**at, **pins}) != evaluate(special[n], at) for n, v in totals.items()):
                 return cost
         agreeing += 1
     if agreeing < 2:

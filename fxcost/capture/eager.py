@@ -88,8 +88,8 @@ _METAS_OWN = ("meta tensor", "register_meta function", "Expected inputs of BF16 
 OF_DATA = (DataDependentOutputException, DynamicOutputShapeException, GuardOnDataDependentSymNode)
 """Where a run without values ends that needs one."""
 
-OF_CODE = (AttributeError, TypeError, NameError)
-"""How a way through a model's code ends that nobody has gone."""
+OF_CODE = (AttributeError, TypeError, NameError, ValueError, LookupError, AssertionError)
+"""How a way through a model's code ends that does not fit the others: nobody has gone it."""
 
 
 def refusal(request: Request, point: Mapping[str, int]) -> str | None:

@@ -98,6 +98,8 @@ class _Values(TorchDispatchMode):
             found = func(*pytree.tree_map(real, args), **pytree.tree_map(real, given))
         if not any(isinstance(each, Tensor) for each in pytree.tree_leaves(found)):
             return found
+        if func is _ATEN._to_copy.default and _leaves_meta(operands[0], given):
+            return found
         if torch.Tag.dynamic_output_shape in func.tags:
             device = operands[0].device
             result = pytree.tree_map_only(Tensor, lambda t: torch.empty(t.shape, dtype=t.dtype, device=device), found)
@@ -180,6 +182,12 @@ SIZED = frozenset(("pad", "__getitem__", "view", "reshape", "expand", "repeat", 
 
 def _numbers(data: Any) -> bool:
     return all(type(leaf) in (bool, int, float) for leaf in pytree.tree_leaves(data))
+
+
+def _leaves_meta(tensor: Tensor, given: Mapping[str, Any]) -> bool:
+    """True for a copy of a meta tensor to the CPU, where its value is all that there can be."""
+    device = given.get("device")
+    return device is not None and torch.device(device).type == "cpu" and type(tensor) is Tensor and tensor.is_meta
 
 
 def _single(value: Tensor | Scalar) -> Scalar | None:

@@ -106,12 +106,17 @@ class Expr:
         return _intern({m: -c for m, c in self.terms.items()})
 
     def __sub__(self, other: Expr | int) -> Expr:
-        return total((self, -as_expr(other)))
+        result = dict(self.terms)
+        for monomial, factor in as_expr(other).terms.items():
+            result[monomial] = result.get(monomial, 0) - factor
+        return _intern(result)
 
     def __rsub__(self, other: Expr | int) -> Expr:
         return total((-self, other))
 
     def __mul__(self, other: Expr | int) -> Expr:
+        if isinstance(other, int):
+            return _intern({m: c * other for m, c in self.terms.items()})
         right = as_expr(other)
         if len(self.terms) * len(right.terms) > MAX_TERMS * 4:
             raise _too_large()
@@ -253,8 +258,9 @@ def total(values: Iterable[Expr | int]) -> Expr:
 
 def product(values: Iterable[Expr | int]) -> Expr:
     """Product of many expressions; 1 for none."""
-    result = ONE
-    for value in values:
+    factors = iter(values)
+    result = as_expr(next(factors, ONE))
+    for value in factors:
         result = result * value
     return result
 
@@ -464,7 +470,10 @@ def _sole_atom(value: Expr) -> Atom | None:
 
 def _beats(kind: str, winner: Expr, loser: Expr) -> bool:
     gap = winner - loser if kind == "max" else loser - winner
-    return is_nonnegative(gap) or is_nonnegative(_without_rounding(gap))
+    if is_nonnegative(gap):
+        return True
+    lower = _without_rounding(gap)
+    return lower is not gap and is_nonnegative(lower)
 
 
 def _without_rounding(value: Expr) -> Expr:
@@ -523,6 +532,10 @@ def is_nonnegative(value: Expr, ranges: Mapping[str, Range] | None = None) -> bo
 
 def _multiply(a: Range, b: Range) -> Range:
     """Interval product; None is minus infinity on the left end and plus infinity on the right end."""
+    if a[0] is not None and b[0] is not None and a[0] >= 0 and b[0] >= 0:  # the common case: sizes
+        if a[1] is not None and b[1] is not None:
+            return a[0] * b[0], a[1] * b[1]
+        return a[0] * b[0], 0 if a[1] == 0 or b[1] == 0 else None
     inf = float("inf")
     ends = [
         0 if 0 in (x, y) else x * y if inf not in (abs(x), abs(y)) else inf if (x > 0) == (y > 0) else -inf
