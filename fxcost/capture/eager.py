@@ -20,7 +20,7 @@ from fxcost.capture.decided import decisions
 from fxcost.capture.inputs import tensors
 from fxcost.capture.quiet import muffled
 from fxcost.capture.recurrence import StepsAtOnce
-from fxcost.capture.twin import forwarding, frozen, held_integers
+from fxcost.capture.twin import apart, forwarding, frozen, held_integers
 from fxcost.capture.values import followed, has_values
 from fxcost.ir.symbols import SymbolInfo
 
@@ -62,15 +62,16 @@ def run_eager(
     """Run the model once at `point` inside a fresh `watching()` and return what that gives; errors come out.
 
     A model that asks a meta tensor for a value runs on fake tensors instead: libraries that know them for a trace skip
-    the question.
+    the question. With values, it runs as if for the first time.
     """
+    module = request.module if request.device == "meta" or request.fakes is not None else apart(request.module)
     held = frozen(request.module) if request.fakes is None else nullcontext()
 
     def run() -> Any:
         with watching() as watched:
             given = tensors(request.specs, point, request.device)
             with request.knowing(given):
-                request.module(*given)
+                module(*given)
         return watched
 
     with quiet_inference(), held, request.world(), StepsAtOnce():

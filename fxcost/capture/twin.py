@@ -140,6 +140,23 @@ def evaluating(model: nn.Module) -> Iterator[nn.Module]:
             module.training, module._buffers = training, buffers
 
 
+def apart(model: nn.Module) -> nn.Module:
+    """A copy that has the model's own tensors and nothing else in common with it; the model itself where copying fails.
+
+    What a run leaves behind, such as a cache of encoded prompts, would make the next run cheaper.
+    """
+    held = (
+        tensor
+        for module in model.modules()
+        for tensor in (*module._parameters.values(), *module._buffers.values(), *vars(module).values())
+        if isinstance(tensor, torch.Tensor)
+    )
+    try:
+        return copy.deepcopy(model, {id(tensor): tensor for tensor in held})
+    except Exception:  # a model may hold anything: locks, open files, generators
+        return model
+
+
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
     """No parameter asks for a gradient inside: torch's module tracker looks for the history that no_grad leaves out."""

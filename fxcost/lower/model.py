@@ -26,7 +26,7 @@ from fxcost.capture.loaders import MAX_REAL_ELEMENTS, load_model
 from fxcost.capture.past import given_past
 from fxcost.capture.record import record
 from fxcost.capture.training import Loss, WithLoss, fake_twin, step_macs, train_only
-from fxcost.capture.twin import ORIGIN, Positional, evaluating, meta_twin, uses_cache
+from fxcost.capture.twin import ORIGIN, Positional, apart, evaluating, meta_twin, uses_cache
 from fxcost.errors import CaptureError, SpecError
 from fxcost.ir.expr import ONE, substitute, symbol
 from fxcost.ir.graph import Graph
@@ -380,7 +380,7 @@ def _recorded(request: Request, label: str, failure: str, probed: Probed | None 
         with quiet_inference():
             inputs = tensors(request.specs, probed.point, request.device)
             with request.knowing(inputs):
-                graph = record(request.module, inputs, label, f"torch.export: {failure}")
+                graph = record(apart(request.module), inputs, label, f"torch.export: {failure}")
     except Exception as error:  # the model is the user's; whatever it raises is the answer
         raise CaptureError(
             f"{label}: torch.export failed ({failure}), and recording a run raised {first_line(error)}"

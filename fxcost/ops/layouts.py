@@ -333,6 +333,8 @@ def pointwise(scene: Scene) -> tuple[Layout, ...]:
 
 
 def _iterated(scene: Scene, shape: tuple[Expr, ...], operands: list[tuple[tuple[Expr, ...], Strides]]) -> Strides:
+    if any(len(sizes) > len(shape) for sizes, _ in operands):  # where(condition): places of what is true, one by one
+        return contiguous(shape)
     full = [(sizes, strides) for sizes, strides in operands if sizes == shape]
     if len(full) == len(operands):
         if all(is_contiguous(sizes, strides) for sizes, strides in full):

@@ -346,3 +346,28 @@ def test_objects_that_hold_tensors_may_be_returned() -> None:
     assert str(cost.standing) == "exact"
     assert cost.macs(N=3, S=5) == 3 * 5 * 8 * 16
     assert cost.output_bytes(N=3, S=5) == 4 * 3 * 5 * (1 + 16 + 8)  # the sum, and what the object holds
+
+
+class Remembering(nn.Module):
+    """Encodes its prompt in the first run only; what it does next depends on values, so runs are all that there is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.head = nn.Linear(8, 8), nn.Linear(8, 4)
+        self.prompts: dict[tuple[int, ...], torch.Tensor] = {}
+
+    def forward(self, x: torch.Tensor, prompt: torch.Tensor) -> torch.Tensor:
+        key = tuple(prompt.shape)
+        if key not in self.prompts:
+            self.prompts[key] = self.encoder(prompt)
+        if float(x.numpy().sum()) == 1e9:
+            raise ValueError("never")
+        found: torch.Tensor = self.head(x + self.prompts[key].sum(0))
+        return found
+
+
+def test_a_recorded_run_is_the_first_one() -> None:
+    model = Remembering()
+    cost = fxcost.analyze(model, ("N,8", "M,8"))
+    assert cost.macs(N=3, M=6) == 6 * 8 * 8 + 3 * 8 * 4
+    assert not model.prompts

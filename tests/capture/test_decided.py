@@ -63,6 +63,26 @@ class OneByOne(Found):
         return torch.stack([self.layer(found[row]) for row in range(found.shape[0])])
 
 
+def test_places_of_what_is_true_are_as_many_as_the_data_say() -> None:
+    class Places(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(8, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            row, place = torch.where(x[..., 0] > 0)
+            made: Tensor = self.layer(x[row, place])
+            return made
+
+    cost = fxcost.analyze(Places(), "N,S,8")
+    [found] = set(cost.symbols) - {"N", "S"}
+    x = torch.cat([torch.ones(2, 3, 8), -torch.ones(2, 4, 8)], 1)
+    with FlopCounterMode(display=False) as counter:
+        Places()(x)
+    assert cost.macs(N=2, S=7, **{found: 6}) == counter.get_total_flops() // 2 == 6 * 8 * 4
+    assert cost.output_bytes(N=2, S=7, **{found: 6}) == 4 * 6 * 4
+
+
 def test_a_run_with_made_up_data_says_so() -> None:
     cost = fxcost.analyze(OneByOne(), "N,8")
     [warning] = cost.warnings
