@@ -177,11 +177,10 @@ def climb(
                 break
             try:
                 captured, graph = _taken(request, attempt, finish)
-            except OF_CODE as error:
-                failure = first_line(error)
-                continue
             except (Exception, OutOfBudget) as error:  # torch.export fails in many types; each sends us one rung down
                 failure = "out of its time budget" if isinstance(error, OutOfBudget) else first_line(error)
+                if isinstance(error, OF_CODE) or type(error) is RuntimeError:
+                    continue
                 break
             captured = replace(captured, seconds={**captured.seconds, "probe": probed.seconds})
             if best[0] is None or len(captured.fixed) < len(best[0].fixed):

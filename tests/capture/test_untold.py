@@ -38,6 +38,25 @@ def test_what_is_wrong_for_traces_alone_is_captured_with_its_sizes(selects: bool
         assert cost.macs(N=batch, S=length) == counter.macs == batch * length * 8 * 4
 
 
+@pytest.mark.parametrize("error", ["of shapes", "of its own"])
+def test_an_error_in_the_way_for_traces_is_no_reason_to_record(error: str) -> None:
+    class Checked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(8, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            found: Tensor = self.linear(x)
+            if not torch.compiler.is_compiling():
+                return found
+            if error == "of its own":
+                raise ValueError("the mask should be of another size")
+            return found.view(-1, 3)
+
+    cost = fxcost.analyze(Checked(), "N,8")
+    assert (str(cost.macs), str(cost.standing)) == ("32*N", "exact")
+
+
 def test_flags_of_torch_are_as_before() -> None:
     fxcost.analyze(Masked(True), "N,S,8")
     assert not torch.compiler.is_compiling()
