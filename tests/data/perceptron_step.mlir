@@ -16,9 +16,9 @@
     %gelu = "aten.gelu"(%addmm_1) {approximate = "none", fxcost.slots = ["self"]} : (tensor<?x64xf32, #fxcost.shape<"[N, 64]">>) -> tensor<?x64xf32, #fxcost.shape<"[N, 64]">> loc("3"("torch/nn/modules/activation.py":816:0))
     %t_2 = "aten.t"(%p_wrapped_4_weight) {fxcost.slots = ["self"], fxcost.views = [[0, 0]]} : (tensor<8x64xf32>) -> tensor<64x8xf32> loc("4"("torch/nn/modules/linear.py":134:0))
     %addmm_2 = "aten.addmm"(%p_wrapped_4_bias, %gelu, %t_2) {beta = 1, alpha = 1, fxcost.slots = ["self", "mat1", "mat2"]} : (tensor<8xf32>, tensor<?x64xf32, #fxcost.shape<"[N, 64]">>, tensor<64x8xf32>) -> tensor<?x8xf32, #fxcost.shape<"[N, 8]">> loc("4"("torch/nn/modules/linear.py":134:0))
-    %sum_1 = "aten.sum"(%addmm_2) {fxcost.slots = ["self"]} : (tensor<?x8xf32, #fxcost.shape<"[N, 8]">>) -> tensor<f32> loc("training.py":95:0)
+    %sum_1 = "aten.sum"(%addmm_2) {fxcost.slots = ["self"]} : (tensor<?x8xf32, #fxcost.shape<"[N, 8]">>) -> tensor<f32> loc("training.py":96:0)
     %tangents_1 = "aten.ones"() {size = [], dtype = "f32", fxcost.phase = "backward"} : () -> tensor<f32>
-    %expand = "aten.expand"(%tangents_1) {size = [#fxcost.expr<"N">, 8], implicit = false, fxcost.slots = ["self"], fxcost.phase = "backward", fxcost.views = [[0, 0]]} : (tensor<f32>) -> tensor<?x8xf32, #fxcost.shape<"[N, 8]">> loc("training.py":95:0)
+    %expand = "aten.expand"(%tangents_1) {size = [#fxcost.expr<"N">, 8], implicit = false, fxcost.slots = ["self"], fxcost.phase = "backward", fxcost.views = [[0, 0]]} : (tensor<f32>) -> tensor<?x8xf32, #fxcost.shape<"[N, 8]">> loc("training.py":96:0)
     %t_3 = "aten.t"(%t_2) {fxcost.slots = ["self"], fxcost.phase = "backward", fxcost.views = [[0, 0]]} : (tensor<64x8xf32>) -> tensor<8x64xf32> loc("4"("torch/nn/modules/linear.py":134:0))
     %mm = "aten.mm"(%expand, %t_3) {fxcost.slots = ["self", "mat2"], fxcost.phase = "backward"} : (tensor<?x8xf32, #fxcost.shape<"[N, 8]">>, tensor<8x64xf32>) -> tensor<?x64xf32, #fxcost.shape<"[N, 64]">> loc("4"("torch/nn/modules/linear.py":134:0))
     %t_4 = "aten.t"(%expand) {fxcost.slots = ["self"], fxcost.phase = "backward", fxcost.views = [[0, 0]]} : (tensor<?x8xf32, #fxcost.shape<"[N, 8]">>) -> tensor<8x?xf32, #fxcost.shape<"[8, N]">> loc("4"("torch/nn/modules/linear.py":134:0))
