@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import fxcost
 from benchmarks._zoo_subjects import Inputs, Settled, Subject, settled
-from fxcost.capture.eager import Request, as_traced, first_line, quiet_inference, run_eager
+from fxcost.capture.eager import OF_DATA, Request, as_traced, first_line, quiet_inference, run_eager
 from fxcost.capture.inputs import classify, dynamic_dims, tensors
 from fxcost.capture.ladder import OutOfBudget, budget, probe
 from fxcost.capture.loaders import build
@@ -36,8 +36,8 @@ as a lower bound), unchecked (no independent count to be had), failed, refused (
 WANTED = 3
 """Other sizes to count at, where the model takes as many."""
 
-OF_VALUES = ("DataDependentOutputException", "DynamicOutputShapeException", "GuardOnDataDependentSymNode")
-"""Errors of a run without values that needs one."""
+OF_VALUES = tuple(each.__name__ for each in OF_DATA)
+"""How errors begin of a run without values that needs one."""
 
 REAL_ELEMENTS = 400_000_000
 """Parameters of a model that may be built with real weights for a count."""

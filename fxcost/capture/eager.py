@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -37,7 +38,7 @@ class Request:
     fakes: FakeTensorMode | None = None
     """Training: the mode that the module's tensors belong to; gradients are on then."""
 
-    @property
+    @cached_property
     def follows_values(self) -> bool:
         """Whether there are values to know where tensors have none."""
         return self.device == "meta" and (has_values(self.specs) or bool(held_integers(self.module)))

@@ -35,11 +35,9 @@ def twin_with(
     What `keeping` says of a name inside a module and the tensor there is copied as it is.
     """
     memo: dict[int, Any] = {}
-    for module in model.modules():
-        slots = (*module._parameters.items(), *module._buffers.items(), *vars(module).items())
-        for name, tensor in slots:
-            if isinstance(tensor, torch.Tensor) and id(tensor) not in memo and not keeping(name, tensor):
-                memo[id(tensor)] = _bared(tensor, bare)
+    for name, tensor in _tensors(model):
+        if id(tensor) not in memo and not keeping(name, tensor):
+            memo[id(tensor)] = _bared(tensor, bare)
     kept = list(memo.values())
     try:
         twin: nn.Module = copy.deepcopy(model, memo)
@@ -49,6 +47,14 @@ def twin_with(
     if isinstance(twin, torch.fx.GraphModule):
         _traced_by_node(twin)
     return _prepared(twin)
+
+
+def _tensors(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """Parameters, buffers and plain attributes that are tensors, each by its name inside its module."""
+    for module in model.modules():
+        for name, tensor in (*module._parameters.items(), *module._buffers.items(), *vars(module).items()):
+            if isinstance(tensor, torch.Tensor):
+                yield name, tensor
 
 
 def _is_number(name: str, tensor: torch.Tensor) -> bool:
@@ -145,14 +151,8 @@ def apart(model: nn.Module) -> nn.Module:
 
     What a run leaves behind, such as a cache of encoded prompts, would make the next run cheaper.
     """
-    held = (
-        tensor
-        for module in model.modules()
-        for tensor in (*module._parameters.values(), *module._buffers.values(), *vars(module).values())
-        if isinstance(tensor, torch.Tensor)
-    )
     try:
-        return copy.deepcopy(model, {id(tensor): tensor for tensor in held})
+        return copy.deepcopy(model, {id(tensor): tensor for _, tensor in _tensors(model)})
     except Exception:  # a model may hold anything: locks, open files, generators
         return model
 

@@ -206,9 +206,13 @@ def _untraced() -> Iterator[None]:
 
 
 @contextmanager
-def followed(specs: Any, given: Any) -> Iterator[None]:
-    """Know the values inside; `given` are the tensors that the model is run with, in the places of `specs`."""
+def followed(specs: Any, given: Any, held: Mapping[Tensor, Tensor] | None = None) -> Iterator[None]:
+    """Know the values inside; `given` are the tensors that the model is run with, in the places of `specs`.
+
+    `held` are values of further tensors.
+    """
     mode = _Values(values_of(specs), given)
+    mode.known.update(held or {})
     with mode, _Lists(mode):
         yield
 
@@ -220,11 +224,8 @@ def values_followed(model: nn.Module, specs: Any) -> Iterator[None]:
         held = {name: value.clone() for name, value in held_integers(model).items()}
 
     def call(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        mode = _Values(values_of(specs), (args, kwargs))
-        for name, buffer in model.named_buffers():
-            if name in held:
-                mode.known[buffer] = held[name]
-        with mode, _Lists(mode):
+        buffers = {buffer: held[name] for name, buffer in model.named_buffers() if name in held}
+        with followed(specs, (args, kwargs), buffers):
             return forward(*args, **kwargs)
 
     with forwarding(model, call), rebuilt():
